@@ -1,0 +1,32 @@
+"""tfx-export: what you serve is what you trained, proven, and you know how fast it is."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from toolkit.core.model import ModelSpec as ModelSpec
+    from toolkit.core.parity import Tolerance as Tolerance
+    from toolkit.core.tensors import Signature as Signature
+    from toolkit.core.tensors import TensorSpec as TensorSpec
+    from toolkit.errors import ToolkitError as ToolkitError
+
+__version__ = "0.1.0"
+# Looked up on first use: `import toolkit` must load neither TensorFlow nor NumPy.
+_HOMES = {
+    "ModelSpec": "toolkit.core.model",
+    "Tolerance": "toolkit.core.parity",
+    "Signature": "toolkit.core.tensors",
+    "TensorSpec": "toolkit.core.tensors",
+    "ToolkitError": "toolkit.errors",
+}
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module 'toolkit' has no attribute '{name}'")
+    return getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return [*_HOMES, "__version__"]

@@ -1,0 +1,193 @@
+"""Names, dtypes and shapes of what goes into and comes out of a model; checks a feed, and samples one."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import numpy.typing as npt
+
+from toolkit.errors import CatalogError, FeedError
+
+Array = npt.NDArray[Any]
+Feed = Mapping[str, Array]
+Outputs = Mapping[str, Array]
+Shape = tuple[int | None, ...] | None
+
+# TensorFlow's names (tensorflow/core/framework/types.proto) and how NumPy holds each; strings are bytes objects.
+NUMPY_DTYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
+    {
+        name: np.dtype(name)
+        for name in (
+            *("float64", "float32", "float16", "int64", "int32", "int16", "int8"),
+            *("uint64", "uint32", "uint16", "uint8", "bool", "complex64", "complex128"),
+        )
+    }
+    | {"bfloat16": np.dtype(ml_dtypes.bfloat16), "string": np.dtype(object)}
+)
+FLOATS = frozenset({"float64", "float32", "float16", "bfloat16"})
+METHODS = ("predict", "classify", "regress")
+
+
+def dtype_name(dtype: object) -> str:
+    """TensorFlow's name of a dtype given as a name, a NumPy dtype or a tf.DType."""
+    name = getattr(dtype, "name", None) or str(dtype)
+    if isinstance(name, str) and name in NUMPY_DTYPES:
+        return name
+    try:
+        kind = np.dtype(dtype)  # type: ignore[call-overload]  # any dtype-like is a user's to give
+    except TypeError:
+        raise CatalogError(
+            f"'{name}' is no dtype of a tensor", hint=f"use one of {', '.join(sorted(NUMPY_DTYPES))}"
+        ) from None
+    return "string" if kind.kind in "OSU" else kind.name
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """dtype (TensorFlow's name) and shape of one tensor; None is an open dimension, a shape of None an open rank."""
+
+    dtype: str
+    shape: Shape = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "dtype", dtype_name(self.dtype))
+        if self.shape is not None:
+            dims = tuple(None if dim is None or dim == -1 else int(dim) for dim in self.shape)
+            object.__setattr__(self, "shape", dims)
+
+    @property
+    def numpy_dtype(self) -> np.dtype[Any]:
+        """How NumPy holds it."""
+        return NUMPY_DTYPES[self.dtype]
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Whether an array of this shape may stand here."""
+        if self.shape is None:
+            return True
+        return len(shape) == len(self.shape) and all(
+            want is None or want == have for want, have in zip(self.shape, shape, strict=True)
+        )
+
+    @property
+    def batched(self) -> bool:
+        """Whether the first dimension is open, by which rows are counted."""
+        return bool(self.shape) and self.shape is not None and self.shape[0] is None
+
+    def __str__(self) -> str:
+        dims = "?" if self.shape is None else ", ".join("*" if dim is None else str(dim) for dim in self.shape)
+        return f"{self.dtype}[{dims}]"
+
+
+@dataclass(frozen=True)
+class Signature:
+    """A named way to call a model: inputs, outputs, TensorFlow Serving's method, and for a declared one what to call.
+
+    Args:
+        inputs: name to TensorSpec; a declared one may also hold tf.TensorSpec, tf.RaggedTensorSpec, tf.SparseTensorSpec.
+        outputs: name to TensorSpec; empty until the model was traced.
+        method: predict, classify or regress.
+        call: a method's name, or a callable of the built object and the named tensors; None calls the object itself.
+    """
+
+    inputs: Mapping[str, Any]
+    outputs: Mapping[str, TensorSpec] = field(default_factory=dict)
+    method: str = "predict"
+    call: str | Callable[..., Any] | None = None
+
+    def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise CatalogError(f"'{self.method}' is no method of a signature", hint=f"use one of {', '.join(METHODS)}")
+
+
+def as_array(value: object, dtype: str) -> Array:
+    """The value as an array of the named dtype; strings as an object array of bytes.
+
+    Raises:
+        FeedError: the value holds something that this dtype cannot.
+    """
+    if dtype == "string":
+        array = np.asarray(value, dtype=object)
+        flat = [item.encode() if isinstance(item, str) else item for item in array.ravel().tolist()]
+        wrong = next((item for item in flat if not isinstance(item, bytes)), None)
+        if wrong is not None:
+            raise FeedError(
+                f"a string tensor cannot hold {type(wrong).__name__} {wrong!r:.40}", hint="give text or bytes"
+            )
+        result = np.empty(len(flat), dtype=object)
+        result[:] = flat
+        return result.reshape(array.shape)
+    try:
+        return np.asarray(value, dtype=NUMPY_DTYPES[dtype])
+    except (TypeError, ValueError, OverflowError) as error:
+        raise FeedError(f"not a {dtype} tensor: {error}", hint="check nesting and values") from error
+
+
+def check_feed(signature: Signature, feed: Mapping[str, object]) -> dict[str, Array]:
+    """The feed as arrays that fit the signature's names, dtypes and shapes.
+
+    Python numbers and lists take the wanted dtype; an array of another dtype is an error, since a silent cast
+    would answer another question.
+
+    Raises:
+        FeedError: a name, dtype or shape does not fit.
+    """
+    missing = [name for name in signature.inputs if name not in feed]
+    extra = [name for name in feed if name not in signature.inputs]
+    if missing or extra:
+        wanted = ", ".join(f"{name}: {spec}" for name, spec in signature.inputs.items())
+        found = "; ".join(
+            part
+            for part in (
+                f"missing input {', '.join(map(repr, missing))}" if missing else "",
+                f"unknown input {', '.join(map(repr, extra))}" if extra else "",
+            )
+            if part
+        )
+        raise FeedError(found, hint=f"the signature wants {wanted}")
+    arrays: dict[str, Array] = {}
+    for name, spec in signature.inputs.items():
+        given = feed[name]
+        if isinstance(given, np.ndarray) and dtype_name(given.dtype) != spec.dtype:
+            raise FeedError(
+                f"input '{name}' is {dtype_name(given.dtype)}, the signature wants {spec}",
+                hint=f"convert it to {spec.dtype} first",
+            )
+        try:
+            array = as_array(given, spec.dtype)
+        except FeedError as error:
+            raise FeedError(f"input '{name}': {error.message}", hint=error.hint) from error
+        if not spec.fits(array.shape):
+            raise FeedError(
+                f"input '{name}' has shape {list(array.shape)}, the signature wants {spec}",
+                hint="* is any size; the first dimension counts the rows",
+            )
+        arrays[name] = array
+    return arrays
+
+
+def sample_feed(signature: Signature, batch_size: int, seed: int) -> dict[str, Array]:
+    """A seeded random feed: open first dimensions take the batch size, other open ones 8; for models without samples."""
+    rng = np.random.default_rng(seed)
+    feed: dict[str, Array] = {}
+    for name, spec in signature.inputs.items():
+        dims = (None,) if spec.shape is None else spec.shape
+        shape = tuple((batch_size if at == 0 else 8) if dim is None else dim for at, dim in enumerate(dims))
+        feed[name] = _sample(spec.dtype, shape, rng)
+    return feed
+
+
+def _sample(dtype: str, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    if dtype == "string":
+        words = [b"alpha", b"beta", b"gamma", b"delta epsilon", "\u03b6\u00e9ta".encode(), b""]
+        return as_array(np.array(words, dtype=object)[rng.integers(0, len(words), shape)], "string")
+    if dtype == "bool":
+        return np.asarray(rng.integers(0, 2, shape), dtype=bool)
+    if dtype.startswith("complex"):
+        return np.asarray(rng.normal(size=shape) + 1j * rng.normal(size=shape), dtype=NUMPY_DTYPES[dtype])
+    if dtype in FLOATS:
+        return np.asarray(rng.normal(size=shape), dtype=NUMPY_DTYPES[dtype])
+    # Small whole numbers: most integer inputs are indices into a table whose size is not declared.
+    return np.asarray(rng.integers(0, 8, shape), dtype=NUMPY_DTYPES[dtype])

@@ -1,0 +1,144 @@
+"""Every deliberate error: what happened, what to type next, its exit code and its transport-free fault."""
+
+from enum import Enum, IntEnum
+
+
+class Fault(Enum):
+    """Why a request cannot be answered, before any transport gives it a number."""
+
+    INVALID = "invalid"
+    NOT_FOUND = "not found"
+    PRECONDITION = "precondition"
+    EXHAUSTED = "exhausted"
+    DEADLINE = "deadline"
+    UNIMPLEMENTED = "unimplemented"
+    UNAVAILABLE = "unavailable"
+    DATA_LOSS = "data loss"
+    INTERNAL = "internal"
+    UNKNOWN = "unknown"
+
+
+class ExitCode(IntEnum):
+    """What the process says to the shell; the contract of the command line."""
+
+    DONE = 0
+    UNEXPECTED = 1
+    BAD_INPUT = 2
+    WRONG_ARTIFACT = 3
+    MISSING = 4
+    CONVERTER = 5
+    REFUSED = 6
+    INVALID_MEASUREMENT = 7
+    INTERRUPTED = 130
+
+
+class ToolkitError(Exception):
+    """An error that a user can understand and act on.
+
+    Args:
+        message: what happened and what was wanted, in one line.
+        hint: what to type or change next.
+    """
+
+    exit_code: ExitCode = ExitCode.UNEXPECTED
+    fault: Fault = Fault.INTERNAL
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Exceptions travel from the conversion child; the default form would lose the keyword-only hint.
+        return _rebuild, (type(self), self.message, self.hint)
+
+
+def _rebuild(kind: type[ToolkitError], message: str, hint: str) -> ToolkitError:
+    return kind(message, hint=hint)
+
+
+class FeedError(ToolkitError):
+    """A feed does not fit the signature."""
+
+    exit_code, fault = ExitCode.BAD_INPUT, Fault.INVALID
+
+
+class CatalogError(ToolkitError):
+    """A reference names no model, or what it names cannot be loaded."""
+
+    exit_code, fault = ExitCode.BAD_INPUT, Fault.NOT_FOUND
+
+
+class UsageError(ToolkitError):
+    """An option or a combination of options makes no sense."""
+
+    exit_code, fault = ExitCode.BAD_INPUT, Fault.INVALID
+
+
+class TraceError(ToolkitError):
+    """The model could not be turned into a graph as declared."""
+
+    exit_code, fault = ExitCode.BAD_INPUT, Fault.PRECONDITION
+
+
+class ExportError(ToolkitError):
+    """A converter failed, died or ran out of time."""
+
+    exit_code, fault = ExitCode.CONVERTER, Fault.INTERNAL
+
+
+class UnsupportedError(ExportError):
+    """A format cannot hold this model; the artifact is skipped and says why."""
+
+
+class ParityError(ToolkitError):
+    """An artifact is not what it should be: other answers, other bytes, or unsafe."""
+
+    exit_code, fault = ExitCode.WRONG_ARTIFACT, Fault.DATA_LOSS
+
+
+class StoreError(ToolkitError):
+    """The place for bundles cannot be written or read."""
+
+    exit_code, fault = ExitCode.MISSING, Fault.UNAVAILABLE
+
+
+class WireError(ToolkitError):
+    """Bytes are not a message of TensorFlow Serving's protocols."""
+
+    exit_code, fault = ExitCode.BAD_INPUT, Fault.INVALID
+
+
+class UnavailableError(ToolkitError):
+    """Something needed is missing, full or unreachable."""
+
+    exit_code, fault = ExitCode.MISSING, Fault.UNAVAILABLE
+
+
+class ServingError(ToolkitError):
+    """The server cannot answer a request; the fault says why."""
+
+    exit_code = ExitCode.BAD_INPUT
+
+    def __init__(self, message: str, *, hint: str = "", fault: Fault = Fault.INTERNAL) -> None:
+        super().__init__(message, hint=hint)
+        self.fault = fault
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild_serving, (self.message, self.hint, self.fault)
+
+
+def _rebuild_serving(message: str, hint: str, fault: Fault) -> ServingError:
+    return ServingError(message, hint=hint, fault=fault)
+
+
+class BenchError(ToolkitError):
+    """A measurement cannot be made or is not valid."""
+
+    exit_code, fault = ExitCode.BAD_INPUT, Fault.PRECONDITION
+
+
+class DeployError(ToolkitError):
+    """A gate refused, or a rollout was rolled back."""
+
+    exit_code, fault = ExitCode.REFUSED, Fault.PRECONDITION
