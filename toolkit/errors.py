@@ -1,5 +1,6 @@
 """Every deliberate error: what happened, what to type next, its exit code and its transport-free fault."""
 
+from collections.abc import Sequence
 from enum import Enum, IntEnum
 
 
@@ -142,3 +143,13 @@ class DeployError(ToolkitError):
     """A gate refused, or a rollout was rolled back."""
 
     exit_code, fault = ExitCode.REFUSED, Fault.PRECONDITION
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """A hint for a misspelt name: the nearest ones first, else all that are known."""
+    from difflib import get_close_matches  # late: every start of the command line imports this module
+
+    near = get_close_matches(name, known, n=3, cutoff=0.5)
+    if near:
+        return f"did you mean {' or '.join(near)}?"
+    return f"known: {', '.join(known)}" if known else "none are known here"

@@ -1,0 +1,1 @@
+"""The command line: a thin file per verb over the Python API."""

@@ -1,0 +1,286 @@
+"""What a bundle holds and what was found of it: Artifact, Manifest, and their JSON with a schema number."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from toolkit.core.parity import Allowed, Check, Deviation, Parity, Tolerance
+from toolkit.core.tensors import Signature, TensorSpec
+from toolkit.errors import ParityError
+
+SCHEMA = 1
+MANIFEST = "manifest.json"
+GOLDEN = "golden.npz"
+_NO_DIGEST = "0" * 64
+
+
+@dataclass(frozen=True)
+class Quality:
+    """A task's metric of the baseline and of the candidate, on held-out data."""
+
+    metric: str
+    baseline: float
+    candidate: float
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One form of the model: where its files are, and how it was proven.
+
+    Args:
+        name: as in `tflite-float16`; format and variant are its parts.
+        path: its directory in the bundle; empty when it was not made.
+        paths: signature to the file (or directory) that answers it, relative to the bundle.
+        files: every file to its sha256, relative to the bundle.
+        sha256: one digest over `files`.
+    """
+
+    name: str
+    format: str
+    variant: str
+    path: str
+    paths: Mapping[str, str]
+    size_bytes: int
+    sha256: str
+    files: Mapping[str, str]
+    export_seconds: float
+    parity: Parity
+    quality: Quality | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Source:
+    """What the bundle was made from: the reference as typed, a digest of its files, and the kind of baseline."""
+
+    reference: str
+    sha256: str
+    baseline: str = "eager"
+
+
+@dataclass(frozen=True)
+class Behaviour:
+    """What eager itself does, which decides what may be asked of the artifacts.
+
+    Args:
+        random: outputs that eager does not repeat; they are left out of every comparison.
+        stateful: whether a second call with the same feed answers otherwise.
+        rows_independent: whether a row's answer does not depend on the other rows of its batch.
+    """
+
+    random: tuple[str, ...] = ()
+    stateful: bool = False
+    rows_independent: bool = True
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The facts of a bundle; `to_bytes` and `from_bytes` are its file."""
+
+    model: str
+    version: int
+    created: str
+    toolchain: Mapping[str, str]
+    source: Source
+    signatures: Mapping[str, Signature]
+    trace: Mapping[str, Any]
+    artifacts: tuple[Artifact, ...]
+    behaviour: Mapping[str, Behaviour] = field(default_factory=dict)
+    tolerances: Mapping[str, Tolerance] = field(default_factory=dict)
+    files: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    def artifact(self, name: str) -> Artifact | None:
+        """The artifact of that name, made or not."""
+        return next((artifact for artifact in self.artifacts if artifact.name == name), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """The document of manifest.json, without its own digest."""
+        return {
+            "schema": SCHEMA,
+            "model": self.model,
+            "version": self.version,
+            "created": self.created,
+            "toolchain": dict(self.toolchain),
+            "source": vars(self.source),
+            "signatures": {name: signature_to_json(signature) for name, signature in self.signatures.items()},
+            "trace": dict(self.trace),
+            "artifacts": [_artifact_to_json(artifact) for artifact in self.artifacts],
+            "behaviour": {name: _behaviour_to_json(found) for name, found in self.behaviour.items()},
+            "tolerances": {name: {"atol": limit.atol, "rtol": limit.rtol} for name, limit in self.tolerances.items()},
+            "files": dict(self.files),
+            "notes": list(self.notes),
+        }
+
+    def to_bytes(self) -> bytes:
+        """The file, holding the sha256 of itself with that value zeroed: a flipped byte anywhere shows."""
+        text = json.dumps({"sha256": _NO_DIGEST} | self.to_json(), indent=1, allow_nan=False, ensure_ascii=False)
+        blank = (text + "\n").encode()
+        return blank.replace(_NO_DIGEST.encode(), hashlib.sha256(blank).hexdigest().encode(), 1)
+
+    @classmethod
+    def from_json(cls, document: Mapping[str, Any]) -> "Manifest":
+        """The manifest of a document; KeyError, TypeError or ValueError where it is not one."""
+        return cls(
+            model=document["model"],
+            version=document["version"],
+            created=document["created"],
+            toolchain=document["toolchain"],
+            source=Source(**document["source"]),
+            signatures={name: signature_from_json(entry) for name, entry in document["signatures"].items()},
+            trace=document["trace"],
+            artifacts=tuple(_artifact_from_json(entry) for entry in document["artifacts"]),
+            behaviour={name: _behaviour_from_json(entry) for name, entry in document.get("behaviour", {}).items()},
+            tolerances={name: Tolerance(**entry) for name, entry in document.get("tolerances", {}).items()},
+            files=document.get("files", {}),
+            notes=tuple(document.get("notes", ())),
+        )
+
+
+def read_manifest(bundle: Path) -> Manifest:
+    """The manifest of a bundle directory, proven to be as it was written.
+
+    Raises:
+        ParityError: there is none, it is damaged, or its schema is of a later release.
+    """
+    path = bundle / MANIFEST
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise ParityError(
+            f"{bundle} is no bundle: {MANIFEST} cannot be read ({error.strerror})", hint="`tfx-export build` makes one"
+        ) from error
+    try:
+        document = json.loads(content)
+        schema, digest = document["schema"], document["sha256"]
+        if schema != SCHEMA:
+            raise ParityError(
+                f"{path} has schema {schema!r}, this release reads {SCHEMA}", hint="read it with the release that wrote it"
+            )
+        if hashlib.sha256(content.replace(digest.encode(), _NO_DIGEST.encode(), 1)).hexdigest() != digest:
+            raise ParityError(f"{path} was changed after it was written", hint="build the bundle again")
+        return Manifest.from_json(document)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ParityError(f"{path} is damaged: {error!r:.80}", hint="build the bundle again") from error
+
+
+def signature_to_json(signature: Signature) -> dict[str, Any]:
+    """Method, inputs and outputs; a shape of null is an unknown rank."""
+    return {
+        "method": signature.method,
+        "inputs": {name: _spec_to_json(spec) for name, spec in signature.inputs.items()},
+        "outputs": {name: _spec_to_json(spec) for name, spec in signature.outputs.items()},
+    }
+
+
+def signature_from_json(entry: Mapping[str, Any]) -> Signature:
+    """The signature that `signature_to_json` wrote."""
+    return Signature(
+        inputs={name: _spec_from_json(spec) for name, spec in entry["inputs"].items()},
+        outputs={name: _spec_from_json(spec) for name, spec in entry["outputs"].items()},
+        method=entry["method"],
+    )
+
+
+def _spec_to_json(spec: TensorSpec) -> dict[str, Any]:
+    return {"dtype": spec.dtype, "shape": None if spec.shape is None else list(spec.shape)}
+
+
+def _spec_from_json(entry: Mapping[str, Any]) -> TensorSpec:
+    return TensorSpec(entry["dtype"], None if entry["shape"] is None else tuple(entry["shape"]))
+
+
+def _behaviour_to_json(found: Behaviour) -> dict[str, Any]:
+    return {"random": list(found.random), "stateful": found.stateful, "rows_independent": found.rows_independent}
+
+
+def _behaviour_from_json(entry: Mapping[str, Any]) -> Behaviour:
+    return Behaviour(tuple(entry["random"]), entry["stateful"], entry["rows_independent"])
+
+
+def _artifact_to_json(artifact: Artifact) -> dict[str, Any]:
+    document = dict(vars(artifact))
+    document["paths"], document["files"] = dict(artifact.paths), dict(artifact.files)
+    document["parity"] = parity_to_json(artifact.parity)
+    document["quality"] = vars(artifact.quality) if artifact.quality else None
+    document["notes"] = list(artifact.notes)
+    return document
+
+
+def _artifact_from_json(entry: Mapping[str, Any]) -> Artifact:
+    changed = {
+        "parity": parity_from_json(entry["parity"]),
+        "quality": Quality(**entry["quality"]) if entry["quality"] else None,
+        "notes": tuple(entry["notes"]),
+    }
+    return Artifact(**{**entry, **changed})
+
+
+def parity_to_json(parity: Parity) -> dict[str, Any]:
+    """Status, reason and checks; numbers that are not finite stand as strings, since JSON has none."""
+    return {
+        "status": parity.status,
+        "reason": parity.reason,
+        "checks": [
+            {
+                "signature": check.signature,
+                "runtime": check.runtime,
+                "batch_sizes": list(check.batch_sizes),
+                "outputs": {name: _deviation_to_json(deviation) for name, deviation in check.outputs.items()},
+                "problems": list(check.problems),
+            }
+            for check in parity.checks
+        ],
+    }
+
+
+def parity_from_json(entry: Mapping[str, Any]) -> Parity:
+    """The parity that `parity_to_json` wrote."""
+    checks = (
+        Check(
+            signature=check["signature"],
+            runtime=check["runtime"],
+            batch_sizes=tuple(check["batch_sizes"]),
+            outputs={name: _deviation_from_json(deviation) for name, deviation in check["outputs"].items()},
+            problems=tuple(check["problems"]),
+        )
+        for check in entry["checks"]
+    )
+    return Parity(entry["status"], entry["reason"], tuple(checks))
+
+
+def _deviation_to_json(deviation: Deviation) -> dict[str, Any]:
+    allowed = deviation.allowed
+    return {
+        "max_abs": _number(deviation.max_abs),
+        "max_rel": _number(deviation.max_rel),
+        "max_ulp": None if deviation.max_ulp is None else _number(deviation.max_ulp),
+        "argmax_agreement": deviation.argmax_agreement,
+        "atol": deviation.tolerance.atol,
+        "rtol": deviation.tolerance.rtol,
+        "status": "pass" if deviation.passed else "fail",
+        "problem": deviation.problem,
+        "allowed": None if allowed is None else {"value": _number(allowed.value), "reason": allowed.reason},
+    }
+
+
+def _deviation_from_json(entry: Mapping[str, Any]) -> Deviation:
+    allowed = entry["allowed"]
+    return Deviation(
+        max_abs=float(entry["max_abs"]),
+        max_rel=float(entry["max_rel"]),
+        max_ulp=None if entry["max_ulp"] is None else float(entry["max_ulp"]),
+        argmax_agreement=entry["argmax_agreement"],
+        tolerance=Tolerance(entry["atol"], entry["rtol"]),
+        passed=entry["status"] == "pass",
+        problem=entry["problem"],
+        allowed=Allowed(float(allowed["value"]), allowed["reason"]) if allowed else None,
+    )
+
+
+def _number(value: float) -> float | str:
+    return value if math.isfinite(value) else str(value)

@@ -1,0 +1,153 @@
+"""What can be plugged in: the Runner protocol, Format and Runtime, and how a file that ends in one constant is found."""
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any, Generic, Protocol, Self, TypeVar
+
+from toolkit.core.model import TracedModel
+from toolkit.core.tensors import Feed, Outputs, Signature
+from toolkit.errors import UsageError, nearest
+
+
+class Runner(Protocol):
+    """Something that takes a feed and gives outputs: eager, a graph, a file in its runtime, or a remote endpoint."""
+
+    @property
+    def name(self) -> str:
+        """What it is called in tables."""
+
+    @property
+    def signature(self) -> Signature:
+        """What it takes and gives."""
+
+    def run(self, feed: Feed) -> Outputs:
+        """The outputs, by name, for a feed that fits the signature."""
+
+    def __enter__(self) -> Self:
+        """Ready to run."""
+
+    def __exit__(self, *_: object) -> None:
+        """Releases what it held."""
+
+
+@dataclass(frozen=True)
+class Opening:
+    """What a runtime is asked to open.
+
+    Args:
+        path: the artifact's file or directory.
+        signature_name: which of its signatures.
+        signature: names, dtypes and shapes it must have.
+        threads: threads inside one call; None is the runtime's own choice.
+    """
+
+    path: Path
+    signature_name: str
+    signature: Signature
+    threads: int | None = None
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """One way to run artifacts of some formats.
+
+    Args:
+        opens: the formats whose artifacts it opens.
+        open: gives a Runner, for as long as the context lasts.
+        judges: whether it is one of the runtimes that an artifact must agree in before it is published.
+    """
+
+    name: str
+    opens: tuple[str, ...]
+    open: Callable[[Opening], AbstractContextManager[Runner]]
+    judges: bool = True
+
+
+@dataclass(frozen=True)
+class Format:
+    """One form that a traced model can be written as.
+
+    Args:
+        name: the artifact's name, as in `tflite-float16`.
+        export: writes into an empty directory, one file per signature (`<signature>.onnx`) or a directory that holds
+            them all; gives notes on what was changed to make it possible. Raises UnsupportedError for a model that
+            the format cannot hold.
+        kind: which runtimes open it (`Runtime.opens`); the format's own name where it has no variants.
+        variant: what sets it apart from others of its kind.
+        servable: whether a server may answer with it.
+        isolated: exported in a child process from the saved graph, since its converter can die or hang.
+        memory_factor: free memory it needs, as a multiple of the weights.
+    """
+
+    name: str
+    export: Callable[[TracedModel, Path], Sequence[str] | None]
+    kind: str = ""
+    variant: str = ""
+    servable: bool = True
+    isolated: bool = True
+    memory_factor: float = 12.0
+
+    @property
+    def opened_as(self) -> str:
+        """What runtimes name in `opens`."""
+        return self.kind or self.name
+
+
+Plugin = TypeVar("Plugin")
+
+
+class Registry(Generic[Plugin]):
+    """The plug-ins of one kind: a file each in a package, and those of other distributions by entry point."""
+
+    def __init__(self, package: str, constant: str, group: str) -> None:
+        self._package, self._constant, self._group = package, constant, group
+
+    def names(self) -> list[str]:
+        """The names, by file name and entry point, without importing one of them."""
+        folder = importlib.import_module(self._package).__path__
+        own = (module.name for module in pkgutil.iter_modules(folder) if not module.ispkg)
+        return sorted({_spelled(name) for name in own} | {_spelled(point.name) for point in self._points()})
+
+    def load(self, name: str) -> Plugin:
+        """The plug-in of that name.
+
+        Raises:
+            UsageError: there is none, or its file does not import or does not end in the constant.
+        """
+        spelled = _spelled(name)
+        if spelled not in self.names():
+            raise UsageError(
+                f"there is no {self._constant.lower()} '{name}'", hint=nearest(spelled, self.names())
+            )
+        point = next((point for point in self._points() if _spelled(point.name) == spelled), None)
+        try:
+            if point is not None:
+                return point.load()  # type: ignore[no-any-return]  # an entry point names the constant itself
+            module: Any = importlib.import_module(f"{self._package}.{spelled.replace('-', '_')}")
+            return getattr(module, self._constant)  # type: ignore[no-any-return]
+        except (ImportError, AttributeError, SyntaxError) as error:
+            raise UsageError(
+                f"the {self._constant.lower()} '{name}' cannot be loaded: {error}",
+                hint=f"its file must end in {self._constant} = ...",
+            ) from error
+
+    def load_all(self) -> list[Plugin]:
+        """Every plug-in, in the order of the names."""
+        return [self.load(name) for name in self.names()]
+
+    def _points(self) -> Any:
+        return entry_points(group=self._group)
+
+
+def _spelled(name: str) -> str:
+    # `tflite-float16` lives in tflite_float16.py; `saved_model` is TensorFlow's own spelling.
+    return name if name == "saved_model" else name.replace("_", "-")
+
+
+FORMATS: Registry[Format] = Registry("toolkit.formats", "FORMAT", "tfx_export.formats")
+RUNTIMES: Registry[Runtime] = Registry("toolkit.runtimes", "RUNTIME", "tfx_export.runtimes")

@@ -1,0 +1,1 @@
+"""What a traced model can be written as, a file each."""

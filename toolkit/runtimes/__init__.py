@@ -1,0 +1,1 @@
+"""What can run an artifact, a file each."""

@@ -1,0 +1,1 @@
+"""Whether a candidate gives the baseline's answers."""

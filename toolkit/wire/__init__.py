@@ -1,0 +1,1 @@
+"""TensorFlow Serving's protocols: bytes to messages and back; opens no socket."""

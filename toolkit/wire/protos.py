@@ -1,0 +1,139 @@
+"""The protobufs of TensorFlow Serving and TensorFlow, loaded without loading TensorFlow; their only importer.
+
+The generated modules live inside the `tensorflow` package, whose `__init__` costs seconds and half a gigabyte. They
+need only the package's `__path__`, so a stand-in with nothing else lets them load. It is taken away again at once:
+whoever imports TensorFlow later gets the real one, and, since protobuf keeps one class per type,
+the same classes.
+"""
+
+import importlib
+import importlib.machinery
+import importlib.util
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import ModuleType
+from typing import Any
+
+from google.protobuf.message import DecodeError, EncodeError
+
+from toolkit.errors import UnavailableError, WireError
+
+Message = Any
+
+
+@contextmanager
+def _light_tensorflow() -> Iterator[None]:
+    if "tensorflow" in sys.modules:
+        yield
+        return
+    spec = importlib.util.find_spec("tensorflow")
+    if spec is None or spec.submodule_search_locations is None:
+        raise UnavailableError("TensorFlow is not installed", hint="pip install 'tensorflow>=2.21,<2.22'")
+    stand_in = ModuleType("tensorflow")
+    stand_in.__path__ = list(spec.submodule_search_locations)
+    stand_in.__spec__ = importlib.machinery.ModuleSpec("tensorflow", None, is_package=True)
+    sys.modules["tensorflow"] = stand_in
+    try:
+        yield
+    finally:
+        # Half a package left behind would be worse than a slow import: the generated modules below it go too.
+        for name in [name for name in sys.modules if name == "tensorflow" or name.startswith("tensorflow.")]:
+            del sys.modules[name]
+
+
+def _load(name: str) -> Any:
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise UnavailableError(
+            f"the protobufs of TensorFlow Serving cannot be loaded: {error}",
+            hint="pip install 'tensorflow-serving-api>=2.21,<2.22'",
+        ) from error
+
+
+with _light_tensorflow():
+    _classification = _load("tensorflow_serving.apis.classification_pb2")
+    _inference = _load("tensorflow_serving.apis.inference_pb2")
+    _input = _load("tensorflow_serving.apis.input_pb2")
+    _management = _load("tensorflow_serving.apis.model_management_pb2")
+    _metadata = _load("tensorflow_serving.apis.get_model_metadata_pb2")
+    _model = _load("tensorflow_serving.apis.model_pb2")
+    _model_service = _load("tensorflow_serving.apis.model_service_pb2")
+    _predict = _load("tensorflow_serving.apis.predict_pb2")
+    _prediction_log = _load("tensorflow_serving.apis.prediction_log_pb2")
+    _prediction_service = _load("tensorflow_serving.apis.prediction_service_pb2")
+    _regression = _load("tensorflow_serving.apis.regression_pb2")
+    _status = _load("tensorflow_serving.apis.get_model_status_pb2")
+    _config = _load("tensorflow_serving.config.model_server_config_pb2")
+    _example = _load("tensorflow.core.example.example_pb2")
+    _meta_graph = _load("tensorflow.core.protobuf.meta_graph_pb2")
+    _saved_model = _load("tensorflow.core.protobuf.saved_model_pb2")
+    _tensor = _load("tensorflow.core.framework.tensor_pb2")
+    _tensor_shape = _load("tensorflow.core.framework.tensor_shape_pb2")
+    _types = _load("tensorflow.core.framework.types_pb2")
+    _error_codes = _load("tensorflow.core.protobuf.error_codes_pb2")
+
+ClassificationRequest = _classification.ClassificationRequest
+ClassificationResponse = _classification.ClassificationResponse
+RegressionRequest = _regression.RegressionRequest
+RegressionResponse = _regression.RegressionResponse
+MultiInferenceRequest = _inference.MultiInferenceRequest
+MultiInferenceResponse = _inference.MultiInferenceResponse
+PredictRequest = _predict.PredictRequest
+PredictResponse = _predict.PredictResponse
+GetModelMetadataRequest = _metadata.GetModelMetadataRequest
+GetModelMetadataResponse = _metadata.GetModelMetadataResponse
+SignatureDefMap = _metadata.SignatureDefMap
+GetModelStatusRequest = _status.GetModelStatusRequest
+GetModelStatusResponse = _status.GetModelStatusResponse
+ModelVersionStatus = _status.ModelVersionStatus
+ReloadConfigRequest = _management.ReloadConfigRequest
+ReloadConfigResponse = _management.ReloadConfigResponse
+ModelServerConfig = _config.ModelServerConfig
+ModelSpec = _model.ModelSpec
+Input = _input.Input
+PredictionLog = _prediction_log.PredictionLog
+
+Example = _example.Example
+TensorProto = _tensor.TensorProto
+TensorShapeProto = _tensor_shape.TensorShapeProto
+DataType = _types.DataType
+SignatureDef = _meta_graph.SignatureDef
+TensorInfo = _meta_graph.TensorInfo
+MetaGraphDef = _meta_graph.MetaGraphDef
+SavedModel = _saved_model.SavedModel
+ErrorCode = _error_codes.Code
+
+# What reflection announces; the descriptors also carry each method's request and response type.
+SERVICES = {
+    service.full_name: service
+    for module in (_prediction_service, _model_service)
+    for service in module.DESCRIPTOR.services_by_name.values()
+}
+
+
+def parse(kind: Any, body: bytes) -> Message:
+    """The message of that kind in some bytes.
+
+    Raises:
+        WireError: the bytes are no such message.
+    """
+    try:
+        return kind.FromString(body)
+    except (DecodeError, UnicodeDecodeError) as error:
+        raise WireError(f"the bytes are no {kind.DESCRIPTOR.name}", hint="check what the peer speaks") from error
+
+
+def serialize(message: Message) -> bytes:
+    """The bytes of a message.
+
+    Raises:
+        WireError: the message is over protobuf's limit of 2 GiB.
+    """
+    try:
+        return bytes(message.SerializeToString())
+    except (EncodeError, ValueError) as error:
+        raise WireError(
+            f"{message.DESCRIPTOR.name} cannot be written: {error}", hint="a message is smaller than 2 GiB"
+        ) from error
