@@ -38,7 +38,7 @@ _FIELDS: Mapping[str, str] = MappingProxyType(
     }
     | dict.fromkeys(("int32", "int16", "int8", "uint16", "uint8"), "int_val")
 )
-# By the rule that the last value repeats, a few bytes may stand for a tensor of any size; this bounds what one may cost.
+# The last value repeats, so a few bytes may stand for a tensor of any size; this bounds what one may cost.
 MAX_EXPANDED_BYTES = 1 << 30
 
 
