@@ -85,13 +85,15 @@ class TracedModel:
         signatures: name to complete Signature, outputs included.
         functions: name to tf ConcreteFunction.
         owner: keeps variables and tables alive.
-        eager: name to feed -> outputs of the untraced model; None where the source has no eager form.
+        eager: name to feed -> outputs of the untraced model, the baseline of every comparison.
         facts: how tracing went.
+        baseline: `restored` where the source is a SavedModel, whose signatures stand in for the lost eager form.
     """
 
     spec: ModelSpec
     signatures: Mapping[str, Signature]
     functions: Mapping[str, Any]
     owner: Any
-    eager: Mapping[str, Predict] | None
+    eager: Mapping[str, Predict]
     facts: TraceFacts
+    baseline: str = "eager"

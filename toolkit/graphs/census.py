@@ -1,0 +1,24 @@
+"""Counts what is inside a graph: ops by type, nested function bodies included."""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+
+def nodes_of(graph_def: Any) -> Iterator[tuple[str, Any]]:
+    """(function name or '', NodeDef) of every node, those of library functions included."""
+    for node in graph_def.node:
+        yield "", node
+    for function in graph_def.library.function:
+        for node in function.node_def:
+            yield function.signature.name, node
+
+
+def ops_by_type(graph_def: Any) -> Counter[str]:
+    """How often each op type stands in the graph and its functions."""
+    return Counter(node.op for _, node in nodes_of(graph_def))
+
+
+def count_ops(function: Any) -> int:
+    """Ops of a concrete function, nested bodies included."""
+    return sum(ops_by_type(function.graph.as_graph_def()).values())
