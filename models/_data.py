@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 
 from toolkit.core.model import Predict
-from toolkit.core.tensors import Array, Feed
+from toolkit.core.tensors import Array, Feed, as_array
 
 HERE = Path(__file__).resolve().parent
 DATA = HERE / "data"
 WEIGHTS = HERE / "weights"
+LANGUAGES = ("de", "el", "en", "es", "fi", "fr", "it", "nl", "pl", "pt", "ru", "sv", "tr")
 # One feed of all held-out rows would ask for much memory of the convolutional models.
 EVALUATED_AT_ONCE = 50
 
@@ -97,6 +98,16 @@ def digits() -> Split:
     with np.load(DATA / "digits.npz", allow_pickle=False) as stored:
         images = resized(stored["images"].astype(np.float32) / 16.0, 28)
         return split({"image": images}, stored["labels"].astype(np.int64), stored["held_out"])
+
+
+@cache
+def sentences() -> Split:
+    """Sentences as `text`, UTF-8 bytes; the class is the place of the language in LANGUAGES."""
+    lines = (DATA / "sentences.tsv").read_text(encoding="utf-8").splitlines()
+    parts, languages, texts = zip(*(line.split("\t") for line in lines), strict=True)
+    labels = np.array([LANGUAGES.index(language) for language in languages])
+    text = as_array(texts, "string")
+    return split({"text": text}, labels, np.array([part == "held_out" for part in parts]))
 
 
 def resized(images: Array, size: int) -> Array:
