@@ -1,0 +1,114 @@
+"""Writes each signature of a traced model as an ONNX file with the signature's names."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from toolkit.core.model import TracedModel
+from toolkit.core.plugins import Format
+from toolkit.core.tensors import Signature
+from toolkit.errors import ExportError, UnsupportedError
+from toolkit.formats.rewrites import onnx_handlers
+from toolkit.formats.rewrites.frozen import Frozen, freeze
+from toolkit.graphs.resources import resources_of
+
+OPSET = 18  # the highest that tf2onnx 1.17 writes
+# tf2onnx passes the graph through one protobuf message, which cannot be larger.
+LIMIT_BYTES = 2 * 1024**3
+
+
+def export(traced: TracedModel, directory: Path) -> Sequence[str]:
+    """One `<signature>.onnx` per signature."""
+    import onnx
+
+    weights = resources_of(traced.functions).variable_bytes
+    if weights >= LIMIT_BYTES:
+        raise UnsupportedError(
+            f"{weights / 1e9:.1f} GB of weights do not fit into one GraphDef of 2 GB", hint="serve the SavedModel"
+        )
+    notes: list[str] = []
+    for name, function in traced.functions.items():
+        frozen = freeze(function, name)
+        model = convert(frozen, traced.signatures[name])
+        onnx.save(model, str(directory / f"{name}.onnx"))
+        notes += [note for note in frozen.notes if note not in notes]
+    return notes
+
+
+def convert(frozen: Frozen, signature: Signature) -> Any:
+    """The ONNX model of a frozen graph.
+
+    Raises:
+        UnsupportedError: an op that ONNX does not have; the message names it and its layer.
+        ExportError: tf2onnx failed otherwise.
+    """
+    import tf2onnx
+    from tf2onnx.tf_loader import tf_optimize
+
+    inputs, outputs = list(frozen.inputs.values()), list(frozen.outputs.values())
+    # An output may be called like an input, which one ONNX graph cannot hold: such an output gets a mark.
+    names = {tensor: f"{key}__out" if key in frozen.inputs else key for key, tensor in frozen.outputs.items()}
+    names |= {tensor: key for key, tensor in frozen.inputs.items()}
+    import tensorflow as tf
+
+    try:
+        with tf.Graph().as_default():
+            graph_def = tf_optimize(inputs, outputs, frozen.graph_def)
+        with tf.device("/cpu:0"):
+            model, _ = tf2onnx.convert._convert_common(  # noqa: SLF001  # the public calls cannot take a prepared graph
+                graph_def,
+                name="model",
+                opset=OPSET,
+                input_names=inputs,
+                output_names=outputs,
+                tensors_to_rename=names,
+                custom_op_handlers=dict(onnx_handlers.HANDLERS),
+            )
+    except Exception as error:  # tf2onnx raises from any of its handlers without a common class
+        raise ExportError(
+            f"tf2onnx could not convert the graph: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            hint="-v shows what the converter wrote",
+        ) from error
+    _refuse_leftovers(model)
+    _name_dimensions(model, signature)
+    return model
+
+
+def _refuse_leftovers(model: Any) -> None:
+    """tf2onnx leaves ops that it does not know in the file and reports success."""
+    from onnx import defs
+
+    left = [
+        node
+        for node in _nodes(model.graph)
+        if node.domain in {"", "ai.onnx"} and not defs.has(node.op_type, OPSET)
+    ]
+    if left:
+        found = sorted({f"{node.op_type} (layer {node.name.rpartition('/')[0] or node.name})" for node in left})
+        raise UnsupportedError(
+            f"ONNX has no {', '.join(found)}", hint="replace the op by ones that ONNX has, or serve the SavedModel"
+        )
+
+
+def _nodes(graph: Any) -> Iterator[Any]:
+    for node in graph.node:
+        yield node
+        for attribute in node.attribute:
+            if attribute.HasField("g"):
+                yield from _nodes(attribute.g)
+
+
+def _name_dimensions(model: Any, signature: Signature) -> None:
+    """tf2onnx calls every open dimension unk__N; the batch is `batch`, others say whose they are."""
+    for value in [*model.graph.input, *model.graph.output]:
+        name = value.name.removesuffix("__out")
+        spec = signature.inputs.get(value.name) or signature.outputs.get(name)
+        for at, dim in enumerate(value.type.tensor_type.shape.dim):
+            if dim.HasField("dim_value") and dim.dim_value >= 0:
+                continue
+            is_batch = at == 0 and spec is not None and spec.batched
+            dim.ClearField("dim_value")
+            dim.dim_param = "batch" if is_batch else f"{name}_dim_{at}"
+
+
+FORMAT = Format(name="onnx", export=export)

@@ -1,0 +1,102 @@
+"""Writes each signature of a traced model as a float TFLite flatbuffer."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from toolkit.core.model import TracedModel
+from toolkit.core.plugins import Format
+from toolkit.errors import ExportError, UnsupportedError
+from toolkit.graphs.resources import resources_of
+
+# A flatbuffer's offsets are 32 bits wide; past this the converter dies or writes a file that nothing opens.
+LIMIT_BYTES = 2 * 1024**3
+
+
+def export(traced: TracedModel, directory: Path) -> Sequence[str]:
+    """One `<signature>.tflite` per signature, without optimisation so that parity can be tight."""
+    weights = resources_of(traced.functions).variable_bytes
+    if weights >= LIMIT_BYTES:
+        raise UnsupportedError(
+            f"{weights / 1e9:.1f} GB of weights do not fit into a flatbuffer of 2 GB", hint="split the model, or quantize it"
+        )
+    for name, function in traced.functions.items():
+        content = convert(traced, name, function)
+        (directory / f"{name}.tflite").write_bytes(content)
+    return ()
+
+
+def convert(traced: TracedModel, name: str, function: Any) -> bytes:
+    """The flatbuffer of one concrete function.
+
+    Raises:
+        UnsupportedError: an op or type that TFLite does not have.
+        ExportError: the converter failed otherwise, or left the weights behind.
+    """
+    import tensorflow as tf
+
+    _refuse(traced, name, function)
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], traced.owner)
+    try:
+        content: bytes = converter.convert()
+    except Exception as error:  # the converter raises its own class, and whatever MLIR runs into
+        raise _converter_error(name, function, str(error)) from error
+    # A graph whose variables were not restored converts to a few kB of garbage without any error.
+    if b"VAR_HANDLE" in content or _has_variable_ops(content):
+        raise ExportError(
+            f"TFLite left the variables of '{name}' out of the file", hint="this is a bug of the export; please report it"
+        )
+    return content
+
+
+def _refuse(traced: TracedModel, name: str, function: Any) -> None:
+    """What TFLite cannot hold for certain is said before the converter gets a chance to die of it."""
+    for key, spec in {**traced.signatures[name].inputs, **traced.signatures[name].outputs}.items():
+        if spec.dtype == "string":
+            raise UnsupportedError(
+                f"'{key}' of '{name}' is a string tensor, and TFLite's string and table ops do not run in a plain runtime",
+                hint="serve the SavedModel, or export the numeric part of the model as a model of its own",
+            )
+    for op in function.graph.get_operations():
+        if op.type.startswith(("LookupTable", "ParseExample", "DecodeJpeg")):
+            raise UnsupportedError(
+                f"TFLite has no {op.type} (layer {_layer(op.name)})",
+                hint="serve the SavedModel, or move this layer out of the exported model",
+            )
+
+
+def _converter_error(name: str, function: Any, text: str) -> ExportError:
+    if "element_shape to be static" in text or "TensorListReserve" in text:
+        loop = next((op.name for op in function.graph.get_operations() if op.type in {"While", "StatelessWhile"}), "?")
+        return UnsupportedError(
+            f"TFLite cannot hold the loop of layer {_layer(loop)}: its state (TensorListReserve) grows with the open batch",
+            hint="give the model a fixed batch, or build the recurrent layer with unroll=True",
+        )
+    missing = re.findall(r"tf\.(\w+)(?:\(|\b)", "\n".join(re.findall(r"(?:TF Select ops|Custom ops|Flex ops): ([^\n]+)", text)))
+    wanted = missing or re.findall(r"'tf\.(\w+)' op (?:is neither|requires)", text) or re.findall(r"Flex(\w+)", text)
+    if wanted:
+        kinds = sorted(set(wanted))
+        layers = sorted({_layer(op.name) for op in function.graph.get_operations() if op.type in kinds}) or ["?"]
+        return UnsupportedError(
+            f"TFLite has no {', '.join(kinds)} (layer {', '.join(layers)})",
+            hint="replace the op by ones that TFLite has, or serve the SavedModel or ONNX",
+        )
+    line = next((line for line in text.splitlines() if "error" in line.lower()), text.splitlines()[0] if text else "?")
+    return ExportError(f"TFLite could not convert '{name}': {line.strip():.300}", hint="-v shows what the converter wrote")
+
+
+def _layer(op_name: str) -> str:
+    """`model/encoder/attention/Softmax` is of layer `model/encoder/attention`."""
+    return op_name.rpartition("/")[0] or op_name
+
+
+def _has_variable_ops(content: bytes) -> bool:
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    model = schema.Model.GetRootAsModel(content, 0)
+    codes = {model.OperatorCodes(at).BuiltinCode() for at in range(model.OperatorCodesLength())}
+    return schema.BuiltinOperator.VAR_HANDLE in codes
+
+
+FORMAT = Format(name="tflite", export=export)
