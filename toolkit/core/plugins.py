@@ -1,4 +1,4 @@
-"""What can be plugged in: the Runner protocol, Format and Runtime, and how a file that ends in one constant is found."""
+"""What can be plugged in, Format and Runtime, and how a file that ends in one constant is found."""
 
 import importlib
 import pkgutil
@@ -7,32 +7,12 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any, Generic, Protocol, Self, TypeVar
+from typing import Any, Generic, TypeVar
 
 from toolkit.core.model import TracedModel
-from toolkit.core.tensors import Feed, Outputs, Signature
+from toolkit.core.runner import Runner
+from toolkit.core.tensors import Signature
 from toolkit.errors import UsageError, nearest
-
-
-class Runner(Protocol):
-    """Something that takes a feed and gives outputs: eager, a graph, a file in its runtime, or a remote endpoint."""
-
-    @property
-    def name(self) -> str:
-        """What it is called in tables."""
-
-    @property
-    def signature(self) -> Signature:
-        """What it takes and gives."""
-
-    def run(self, feed: Feed) -> Outputs:
-        """The outputs, by name, for a feed that fits the signature."""
-
-    def __enter__(self) -> Self:
-        """Ready to run."""
-
-    def __exit__(self, *_: object) -> None:
-        """Releases what it held."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +32,10 @@ class Opening:
     threads: int | None = None
 
 
+def _no_faults(_: Opening) -> Sequence[str]:
+    return ()
+
+
 @dataclass(frozen=True)
 class Runtime:
     """One way to run artifacts of some formats.
@@ -59,12 +43,14 @@ class Runtime:
     Args:
         opens: the formats whose artifacts it opens.
         open: gives a Runner, for as long as the context lasts.
+        faults: what is wrong with a file that opening and running it may not show; empty when nothing is.
         judges: whether it is one of the runtimes that an artifact must agree in before it is published.
     """
 
     name: str
     opens: tuple[str, ...]
     open: Callable[[Opening], AbstractContextManager[Runner]]
+    faults: Callable[[Opening], Sequence[str]] = _no_faults
     judges: bool = True
 
 

@@ -1,0 +1,76 @@
+"""Runs an ONNX file in onnxruntime."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from toolkit.core.plugins import Opening, Runtime
+from toolkit.core.runner import FunctionRunner, Runner
+from toolkit.core.tensors import Feed, Outputs, Signature, TensorSpec, as_array
+from toolkit.errors import ParityError, UnavailableError
+
+# An output called like an input carries this mark in the file, since one ONNX graph cannot hold both names.
+MARK = "__out"
+_TYPES = {"float": "float32", "double": "float64"}
+
+
+@contextmanager
+def open_runner(opening: Opening) -> Iterator[Runner]:
+    """A Runner over one InferenceSession on the CPU."""
+    session = _session(opening)
+    ours = {value.name: value.name.removesuffix(MARK) for value in session.get_outputs()}
+    signature = Signature(
+        {value.name: _spec(value) for value in session.get_inputs()},
+        {ours[value.name]: _spec(value) for value in session.get_outputs()},
+        opening.signature.method,
+    )
+    names, run_session = list(ours), session.run
+    strings = [name for name, spec in signature.outputs.items() if spec.dtype == "string"]
+
+    def run(feed: Feed) -> Outputs:
+        try:
+            found = dict(zip(ours.values(), run_session(names, dict(feed)), strict=True))
+        except Exception as error:  # onnxruntime's errors have no public common class
+            raise ParityError(
+                f"onnxruntime cannot run {opening.path.name}: {str(error).splitlines()[0]}", hint="build the bundle again"
+            ) from error
+        return found | {name: as_array(found[name], "string") for name in strings}
+
+    yield FunctionRunner("onnx", signature, run)
+
+
+def faults(opening: Opening) -> Sequence[str]:
+    """What onnx.checker with full shape inference finds."""
+    import onnx
+
+    try:
+        onnx.checker.check_model(str(opening.path), full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
+        return [f"onnx.checker: {str(error).strip().splitlines()[0]}"]
+    return []
+
+
+def _session(opening: Opening) -> Any:
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise UnavailableError("onnxruntime is not installed", hint="pip install onnxruntime") from error
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # its warnings go straight to file descriptor 2
+    if opening.threads:
+        options.intra_op_num_threads = opening.threads
+    try:
+        return onnxruntime.InferenceSession(str(opening.path), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime's errors have no public common class
+        raise ParityError(
+            f"{opening.path} does not open in onnxruntime: {str(error).splitlines()[0]}", hint="build the bundle again"
+        ) from error
+
+
+def _spec(value: Any) -> TensorSpec:
+    kind = value.type.removeprefix("tensor(").removesuffix(")")
+    shape = tuple(dim if isinstance(dim, int) else None for dim in value.shape)
+    return TensorSpec(_TYPES.get(kind, kind), shape)
+
+
+RUNTIME = Runtime(name="onnx", opens=("onnx",), open=open_runner, faults=faults)

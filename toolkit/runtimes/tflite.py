@@ -1,0 +1,65 @@
+"""Runs a TFLite flatbuffer in LiteRT, addressing tensors by signature name."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from toolkit.core.plugins import Opening, Runtime
+from toolkit.core.runner import FunctionRunner, Runner
+from toolkit.core.tensors import Feed, Outputs, Signature, TensorSpec, dtype_name
+from toolkit.errors import ParityError, UnavailableError
+
+
+@contextmanager
+def open_runner(opening: Opening) -> Iterator[Runner]:
+    """A Runner over `ai_edge_litert.interpreter.Interpreter` and its signature runner."""
+    interpreter = _interpreter(opening)
+    known = interpreter.get_signature_list()
+    key = opening.signature_name if opening.signature_name in known else next(iter(known), None)
+    if key is None:
+        raise ParityError(f"{opening.path} holds no signature, so its tensors have no names", hint="build it again")
+    call = interpreter.get_signature_runner(key)
+    signature = Signature(_specs(call.get_input_details()), _specs(call.get_output_details()), opening.signature.method)
+
+    def run(feed: Feed) -> Outputs:
+        try:
+            return dict(call(**feed))
+        except (RuntimeError, ValueError) as error:
+            raise ParityError(
+                f"LiteRT cannot run {opening.path.name}: {str(error).splitlines()[0]}", hint="build the bundle again"
+            ) from error
+
+    yield FunctionRunner("tflite", signature, run)
+
+
+def faults(opening: Opening) -> Sequence[str]:
+    """Variables without weights, which converters leave behind without an error, and ops that need another runtime."""
+    interpreter = _interpreter(opening)
+    ops = {detail["op_name"] for detail in interpreter._get_ops_details()}  # noqa: SLF001  # the only list of ops there is
+    found = [f"{op} needs TensorFlow's own kernels, which a plain runtime lacks" for op in sorted(ops) if op.startswith("Flex")]
+    if "VAR_HANDLE" in ops and "ASSIGN_VARIABLE" not in ops:
+        found.append("VAR_HANDLE reads variables that the file does not hold: the weights were left behind")
+    return found
+
+
+def _interpreter(opening: Opening) -> Any:
+    try:
+        from ai_edge_litert.interpreter import Interpreter
+    except ImportError as error:
+        raise UnavailableError("LiteRT is not installed", hint="pip install ai-edge-litert") from error
+    try:
+        return Interpreter(model_path=str(opening.path), num_threads=opening.threads)
+    except (RuntimeError, ValueError) as error:
+        raise ParityError(
+            f"{opening.path} does not open in LiteRT: {str(error).splitlines()[0]}", hint="build the bundle again"
+        ) from error
+
+
+def _specs(details: dict[str, Any]) -> dict[str, TensorSpec]:
+    return {
+        name: TensorSpec(dtype_name(detail["dtype"]), tuple(int(dim) for dim in detail["shape_signature"]))
+        for name, detail in details.items()
+    }
+
+
+RUNTIME = Runtime(name="tflite", opens=("tflite",), open=open_runner, faults=faults)
