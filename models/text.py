@@ -59,5 +59,5 @@ MODEL = ModelSpec(
     samples=samples,
     evaluate=evaluate,
     files=(*files("text", "sentences.tsv"), VOCABULARY),
-    description=f"which of {len(LANGUAGES)} languages a sentence is in; takes raw strings, vectorizes them in the graph",
+    description=f"which of {len(LANGUAGES)} languages a sentence is in; raw strings in, vectorized in the graph",
 )

@@ -6,7 +6,7 @@ import numpy as np
 
 from models._data import weight_file
 from toolkit import ModelSpec
-from toolkit.core.tensors import Array
+from toolkit.core.tensors import Array, Feed
 
 
 def seed(number: int) -> None:
@@ -36,8 +36,10 @@ def report(spec: ModelSpec, built: Any) -> None:
     print(f"{spec.name}: held out {score}, {weight_file(spec.name).stat().st_size} bytes")
 
 
-def _outputs(built: Any, feed: Any) -> dict[str, Array]:
+def _outputs(built: Any, feed: Feed) -> dict[str, Array]:
     import tensorflow as tf
 
-    (value,) = feed.values()
-    return {built.output_names[0]: built(tf.constant(value)).numpy()}
+    tensors = {name: tf.constant(value) for name, value in feed.items()}
+    found = built(next(iter(tensors.values())) if len(tensors) == 1 else tensors)
+    named = found if isinstance(found, dict) else {built.output_names[0]: found}
+    return {name: tensor.numpy() for name, tensor in named.items()}
