@@ -9,8 +9,9 @@ import numpy as np
 
 from toolkit.build.calling import Call, calls_of, restored_calls
 from toolkit.build.load import Built, first_line, own_frame
+from toolkit.build.samples import sampler_of
 from toolkit.core.model import ModelSpec, Predict, TracedModel, TraceFacts
-from toolkit.core.tensors import Array, Feed, Outputs, Signature, TensorSpec, dtype_name, sample_feed
+from toolkit.core.tensors import Array, Feed, Outputs, Signature, TensorSpec, dtype_name
 from toolkit.errors import ToolkitError, TraceError
 from toolkit.graphs.census import count_ops
 from toolkit.graphs.side_effects import side_effects_of
@@ -44,6 +45,7 @@ def trace_model(spec: ModelSpec, built: Built) -> TracedModel:
         owner=built.model,
         eager={name: _eager(call, signatures[name]) for name, call in calls.items()},
         facts=TraceFacts(counter.traces, seconds, sum(map(count_ops, functions.values())), effects),
+        samples={name: sampler_of(spec, name, call) for name, call in calls.items()},
         baseline="restored" if built.restored else "eager",
     )
 
@@ -55,7 +57,7 @@ def _create_variables(spec: ModelSpec, name: str, call: Call) -> None:
         return
     import tensorflow as tf
 
-    feed = sample_feed(Signature(call.flat_inputs), 1, seed=0)
+    feed = sampler_of(spec, name, call)(1, 0)
     try:
         call({key: tf.constant(value) for key, value in feed.items()})
     except Exception as error:  # runs the user's code

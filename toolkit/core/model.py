@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.core.parity import Tolerance
-from toolkit.core.tensors import Feed, Outputs, Signature
+from toolkit.core.tensors import Array, Feed, Outputs, Signature
 from toolkit.errors import CatalogError
 
 DEFAULT_SIGNATURE = "serving_default"
@@ -87,6 +87,7 @@ class TracedModel:
         owner: keeps variables and tables alive.
         eager: name to feed -> outputs of the untraced model, the baseline of every comparison.
         facts: how tracing went.
+        samples: name to (batch size, seed) -> feed of the flat inputs in their dtypes.
         baseline: `restored` where the source is a SavedModel, whose signatures stand in for the lost eager form.
     """
 
@@ -96,4 +97,5 @@ class TracedModel:
     owner: Any
     eager: Mapping[str, Predict]
     facts: TraceFacts
+    samples: Mapping[str, Callable[[int, int], dict[str, Array]]]
     baseline: str = "eager"

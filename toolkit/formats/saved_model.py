@@ -7,11 +7,9 @@ is saved twice, the restore op fills one copy and the signature reads the other 
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-
 from toolkit.core.model import TracedModel
 from toolkit.core.plugins import Format
-from toolkit.core.tensors import Feed, sample_feed
+from toolkit.core.tensors import Feed
 from toolkit.formats.rewrites.served_graph import clean
 from toolkit.graphs.resources import resources_of
 from toolkit.wire.messages import PredictRequest, Target
@@ -58,13 +56,8 @@ def _write_warmup(traced: TracedModel, directory: Path) -> None:
 
 
 def _warmup_feeds(traced: TracedModel, name: str) -> list[Feed]:
-    signature, sampler = traced.signatures[name], traced.spec.sampler(name)
-    batched = any(spec.batched for spec in signature.inputs.values())
-    feeds: list[Feed] = []
-    for batch_size in WARMUP_BATCH_SIZES if batched else (1,):
-        given = sampler(batch_size, 0) if sampler else sample_feed(signature, batch_size, 0)
-        feeds.append({key: np.asarray(given[key], spec.numpy_dtype) for key, spec in signature.inputs.items()})
-    return feeds
+    batched = any(spec.batched for spec in traced.signatures[name].inputs.values())
+    return [traced.samples[name](batch_size, 0) for batch_size in (WARMUP_BATCH_SIZES if batched else (1,))]
 
 
 FORMAT = Format(name="saved_model", export=export, isolated=False, memory_factor=4.0)
