@@ -7,16 +7,22 @@ from enum import Enum, IntEnum
 class Fault(Enum):
     """Why a request cannot be answered, before any transport gives it a number."""
 
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
     INVALID = "invalid"
-    NOT_FOUND = "not found"
-    PRECONDITION = "precondition"
-    EXHAUSTED = "exhausted"
     DEADLINE = "deadline"
+    NOT_FOUND = "not found"
+    ALREADY_EXISTS = "already exists"
+    PERMISSION = "permission"
+    EXHAUSTED = "exhausted"
+    PRECONDITION = "precondition"
+    ABORTED = "aborted"
+    OUT_OF_RANGE = "out of range"
     UNIMPLEMENTED = "unimplemented"
+    INTERNAL = "internal"
     UNAVAILABLE = "unavailable"
     DATA_LOSS = "data loss"
-    INTERNAL = "internal"
-    UNKNOWN = "unknown"
+    UNAUTHENTICATED = "unauthenticated"
 
 
 class ExitCode(IntEnum):
@@ -104,10 +110,28 @@ class StoreError(ToolkitError):
     exit_code, fault = ExitCode.MISSING, Fault.UNAVAILABLE
 
 
-class WireError(ToolkitError):
+class FaultError(ToolkitError):
+    """An error whose fault is known only where it is raised."""
+
+    exit_code = ExitCode.BAD_INPUT
+
+    def __init__(self, message: str, *, hint: str = "", fault: Fault | None = None) -> None:
+        super().__init__(message, hint=hint)
+        if fault is not None:
+            self.fault = fault
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild_with_fault, (type(self), self.message, self.hint, self.fault)
+
+
+def _rebuild_with_fault(kind: type[FaultError], message: str, hint: str, fault: Fault) -> FaultError:
+    return kind(message, hint=hint, fault=fault)
+
+
+class WireError(FaultError):
     """Bytes are not a message of TensorFlow Serving's protocols."""
 
-    exit_code, fault = ExitCode.BAD_INPUT, Fault.INVALID
+    fault = Fault.INVALID
 
 
 class UnavailableError(ToolkitError):
@@ -116,21 +140,10 @@ class UnavailableError(ToolkitError):
     exit_code, fault = ExitCode.MISSING, Fault.UNAVAILABLE
 
 
-class ServingError(ToolkitError):
+class ServingError(FaultError):
     """The server cannot answer a request; the fault says why."""
 
-    exit_code = ExitCode.BAD_INPUT
-
-    def __init__(self, message: str, *, hint: str = "", fault: Fault = Fault.INTERNAL) -> None:
-        super().__init__(message, hint=hint)
-        self.fault = fault
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild_serving, (self.message, self.hint, self.fault)
-
-
-def _rebuild_serving(message: str, hint: str, fault: Fault) -> ServingError:
-    return ServingError(message, hint=hint, fault=fault)
+    fault = Fault.INTERNAL
 
 
 class BenchError(ToolkitError):
