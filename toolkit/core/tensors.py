@@ -1,5 +1,6 @@
 """Names, dtypes and shapes of what goes into and comes out of a model; checks a feed, and samples one."""
 
+import operator
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -28,6 +29,8 @@ NUMPY_DTYPES: Mapping[str, np.dtype[Any]] = MappingProxyType(
     | {"bfloat16": np.dtype(ml_dtypes.bfloat16), "string": np.dtype(object)}
 )
 FLOATS = frozenset({"float64", "float32", "float16", "bfloat16"})
+# By kind of the wanted dtype, which kinds of number it can take; V is how NumPy sees bfloat16.
+_KINDS = {"b": "b", "i": "biuf", "u": "biuf", "f": "biufV", "V": "biufV", "c": "biufVc"}
 METHODS = ("predict", "classify", "regress")
 
 
@@ -37,12 +40,14 @@ def dtype_name(dtype: object) -> str:
     if isinstance(name, str) and name in NUMPY_DTYPES:
         return name
     try:
-        kind = np.dtype(dtype)  # type: ignore[call-overload]  # any dtype-like is a user's to give
-    except TypeError:
-        raise CatalogError(
-            f"'{name}' is no dtype of a tensor", hint=f"use one of {', '.join(sorted(NUMPY_DTYPES))}"
-        ) from None
-    return "string" if kind.kind in "OSU" else kind.name
+        # NumPy reads None as float64, which nobody means.
+        kind = None if dtype is None else np.dtype(dtype)  # type: ignore[call-overload]  # any dtype-like is a user's to give
+    except (TypeError, ValueError):
+        kind = None
+    found = "" if kind is None else "string" if kind.kind in "OSU" else kind.name
+    if found not in NUMPY_DTYPES:
+        raise CatalogError(f"'{name}' is no dtype of a tensor", hint=f"use one of {', '.join(sorted(NUMPY_DTYPES))}")
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +60,7 @@ class TensorSpec:
     def __post_init__(self) -> None:
         object.__setattr__(self, "dtype", dtype_name(self.dtype))
         if self.shape is not None:
-            dims = tuple(None if dim is None or dim == -1 else int(dim) for dim in self.shape)
-            object.__setattr__(self, "shape", dims)
+            object.__setattr__(self, "shape", _dims(self.shape))
 
     @property
     def numpy_dtype(self) -> np.dtype[Any]:
@@ -79,6 +83,18 @@ class TensorSpec:
     def __str__(self) -> str:
         dims = "?" if self.shape is None else ", ".join("*" if dim is None else str(dim) for dim in self.shape)
         return f"{self.dtype}[{dims}]"
+
+
+def _dims(shape: object) -> tuple[int | None, ...]:
+    try:
+        dims = [-1 if dim is None else operator.index(dim) for dim in shape]  # type: ignore[attr-defined]  # checked here
+    except TypeError:
+        dims = [-2]
+    if min(dims, default=0) < -1:
+        raise CatalogError(
+            f"{shape!r:.80} is no shape of a tensor", hint="use a tuple of sizes, None where open, as in (None, 28, 28)"
+        )
+    return tuple(None if dim == -1 else dim for dim in dims)
 
 
 @dataclass(frozen=True)
@@ -106,23 +122,53 @@ def as_array(value: object, dtype: str) -> Array:
     """The value as an array of the named dtype; strings as an object array of bytes.
 
     Raises:
-        FeedError: the value holds something that this dtype cannot.
+        FeedError: the value holds something that this dtype cannot: half a number in integers, text or None in numbers.
     """
     if dtype == "string":
-        array = np.asarray(value, dtype=object)
-        flat = [item.encode() if isinstance(item, str) else item for item in array.ravel().tolist()]
-        wrong = next((item for item in flat if not isinstance(item, bytes)), None)
-        if wrong is not None:
-            raise FeedError(
-                f"a string tensor cannot hold {type(wrong).__name__} {wrong!r:.40}", hint="give text or bytes"
-            )
-        result = np.empty(len(flat), dtype=object)
-        result[:] = flat
-        return result.reshape(array.shape)
+        return _as_strings(value)
+    target = NUMPY_DTYPES[dtype]
     try:
-        return np.asarray(value, dtype=NUMPY_DTYPES[dtype])
+        given = np.asarray(value)
+        if given.dtype == target:
+            return given
+        with np.errstate(all="ignore"):  # what is lost is found out below
+            array = given.astype(target)
     except (TypeError, ValueError, OverflowError) as error:
-        raise FeedError(f"not a {dtype} tensor: {error}", hint="check nesting and values") from error
+        raise FeedError(f"not a tensor of {dtype}: {error}", hint="check nesting and values") from error
+    lost = _lost(given, array)
+    if lost.any():
+        wrong = given[lost][0]
+        raise FeedError(
+            f"a {dtype} tensor cannot hold {wrong!r:.40}", hint=f"give values that {dtype} has, or declare another dtype"
+        )
+    return array
+
+
+def _as_strings(value: object) -> Array:
+    array = np.asarray(value, dtype=object)
+    result = np.empty(array.size, dtype=object)
+    for at, item in enumerate(array.ravel().tolist()):
+        if not isinstance(item, str | bytes):
+            raise FeedError(
+                f"a string tensor cannot hold {type(item).__name__} {item!r:.40}",
+                hint="give text or bytes, nested evenly",
+            )
+        try:
+            result[at] = item.encode() if isinstance(item, str) else item
+        except UnicodeEncodeError as error:
+            raise FeedError(f"{item!r:.40} has no UTF-8 form", hint="give bytes for what is not text") from error
+    return result.reshape(array.shape)
+
+
+def _lost(given: Array, array: Array) -> npt.NDArray[np.bool_]:
+    """Where a cast did not keep the value; the rounding of a float is no loss."""
+    if not given.size:
+        return np.zeros(given.shape, dtype=bool)
+    if given.dtype.kind not in _KINDS[array.dtype.kind]:
+        return np.ones(given.shape, dtype=bool)
+    if array.dtype.kind in "iu":
+        return np.asarray(array != given)
+    return np.asarray(np.isinf(array) & np.isfinite(given))
 
 
 def check_feed(signature: Signature, feed: Mapping[str, object]) -> dict[str, Array]:

@@ -1,0 +1,115 @@
+"""Writes a traced model's artifacts into a stage: the saved graph in this process, converters in the child."""
+
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from toolkit.build.isolate import Isolated
+from toolkit.build.jobs import convert
+from toolkit.build.load import first_line
+from toolkit.build.machine import available_bytes
+from toolkit.core.artifact import Artifact
+from toolkit.core.model import TracedModel
+from toolkit.core.parity import Parity
+from toolkit.core.plugins import FORMATS, Format
+from toolkit.core.store import digest_of, hash_files
+from toolkit.errors import ExportError, ToolkitError, UnsupportedError
+from toolkit.graphs.resources import resources_of
+
+# What the child reads; in the stage, so that it goes where the stage goes. The format that writes it may be asked for.
+SOURCE_FORMAT = "saved_model"
+
+
+class Exporter:
+    """Exports of one traced model."""
+
+    def __init__(self, traced: TracedModel, stage: Path, child: Isolated, timeout_s: float) -> None:
+        self._traced, self._stage, self._child, self._timeout_s = traced, stage, child, timeout_s
+        self._weight_bytes = resources_of(traced.functions).variable_bytes
+        self._saved: tuple[Sequence[str], float] = ((), 0.0)
+
+    def save(self) -> None:
+        """Saves the graph, from which the child makes every other format."""
+        started = time.perf_counter()
+        try:
+            notes = FORMATS.load(SOURCE_FORMAT).export(self._traced, self._stage / SOURCE_FORMAT) or ()
+        except ToolkitError:
+            raise
+        except Exception as error:  # saving runs TensorFlow over whatever the model's graph holds
+            raise ExportError(
+                f"'{self._traced.spec.name}' cannot be saved: {first_line(error)}", hint="-v shows what TensorFlow wrote"
+            ) from error
+        self._saved = (notes, time.perf_counter() - started)
+
+    def export(self, name: str) -> Artifact:
+        """The artifact of one format, not yet judged; one that could not be made says why in its parity."""
+        plugin = FORMATS.load(name)
+        if name == SOURCE_FORMAT:
+            notes, seconds = self._saved
+            return self._describe(plugin, notes, seconds)
+        directory = self._stage / name
+        directory.mkdir()
+        started = time.perf_counter()
+        try:
+            self._refuse_for_memory(plugin)
+            notes = self._convert(plugin, directory)
+        except ExportError as error:
+            shutil.rmtree(directory)
+            status = "skipped" if isinstance(error, UnsupportedError) else "fail"
+            reason = f"{error.message}; {error.hint}" if error.hint else error.message
+            return _missing(plugin, Parity(status, reason), time.perf_counter() - started)
+        return self._describe(plugin, notes, time.perf_counter() - started)
+
+    def close(self, kept: Sequence[str]) -> None:
+        """Removes the saved graph where nobody asked for it."""
+        if SOURCE_FORMAT not in kept:
+            shutil.rmtree(self._stage / SOURCE_FORMAT)
+
+    def _convert(self, plugin: Format, directory: Path) -> Sequence[str]:
+        if not plugin.isolated:
+            return plugin.export(self._traced, directory) or ()
+        saved, signatures = self._stage / SOURCE_FORMAT, dict(self._traced.signatures)
+        notes: Sequence[str] = self._child.run(
+            convert, plugin.name, saved, directory, signatures, timeout_s=self._timeout_s
+        )
+        return notes
+
+    def _refuse_for_memory(self, plugin: Format) -> None:
+        wanted, free = self._weight_bytes * plugin.memory_factor, available_bytes()
+        if free is not None and wanted > free:
+            raise UnsupportedError(
+                f"{plugin.name} needs about {wanted / 1e9:.1f} GB of memory ({plugin.memory_factor:g} x the weights' "
+                f"{self._weight_bytes / 1e9:.2f} GB), {free / 1e9:.1f} GB is free",
+                hint="build it on a larger machine, or leave it out with --formats",
+            )
+
+    def _describe(self, plugin: Format, notes: Sequence[str], seconds: float) -> Artifact:
+        directory = self._stage / plugin.name
+        files = {f"{plugin.name}/{path}": digest for path, digest in hash_files(directory).items()}
+        if not files:
+            return _missing(plugin, Parity("fail", f"the export of {plugin.name} wrote no file"), seconds)
+        return Artifact(
+            name=plugin.name,
+            format=plugin.opened_as,
+            variant=plugin.variant,
+            path=plugin.name,
+            paths=_paths(directory, self._traced.signatures),
+            size_bytes=sum((self._stage / path).stat().st_size for path in files),
+            sha256=digest_of(files),
+            files=files,
+            export_seconds=round(seconds, 4),
+            parity=Parity("fail", "not run yet"),
+            notes=tuple(notes),
+        )
+
+
+def _missing(plugin: Format, parity: Parity, seconds: float) -> Artifact:
+    return Artifact(plugin.name, plugin.opened_as, plugin.variant, "", {}, 0, "", {}, round(seconds, 4), parity)
+
+
+def _paths(directory: Path, signatures: Mapping[str, object]) -> dict[str, str]:
+    """`<signature>.<suffix>` answers its signature; without such files the directory as a whole answers all."""
+    files = {path.stem: path for path in directory.iterdir() if path.is_file()}
+    own = {name: f"{directory.name}/{files[name].name}" for name in signatures if name in files}
+    return own or dict.fromkeys(signatures, directory.name)

@@ -1,0 +1,50 @@
+"""What the child process does: converts a saved graph to another format, and judges an artifact."""
+
+import io
+from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from pathlib import Path
+
+from toolkit.core.artifact import Manifest
+from toolkit.core.model import ModelSpec, TracedModel, TraceFacts
+from toolkit.core.parity import Allowed, Parity
+from toolkit.core.plugins import FORMATS
+from toolkit.core.tensors import Signature
+from toolkit.verify.bundle import judge
+
+
+def warm_up() -> None:
+    """Loads what every conversion needs while the parent traces the model."""
+    import tensorflow as tf
+
+    tf.constant(0)
+    import tf2onnx  # noqa: F401  # its import alone takes half a second
+
+
+def convert(format_name: str, saved: Path, directory: Path, signatures: Mapping[str, Signature]) -> Sequence[str]:
+    """Writes the artifact of one format from the SavedModel at `saved`; gives the export's notes."""
+    plugin = FORMATS.load(format_name)
+    # Converters print to both streams; file descriptor 1 of this process goes to the log as well.
+    with redirect_stdout(io.StringIO()):
+        return tuple(plugin.export(_reopen(saved, signatures), directory) or ())
+
+
+def judge_artifact(bundle: Path, manifest: Manifest, name: str, allowed: Mapping[str, Allowed]) -> Parity:
+    """The verdict on one artifact of a staged or published bundle."""
+    return judge(bundle, manifest, name, allowed)
+
+
+def _reopen(saved: Path, signatures: Mapping[str, Signature]) -> TracedModel:
+    import tensorflow as tf
+
+    restored = tf.saved_model.load(str(saved))
+    return TracedModel(
+        spec=ModelSpec(name="restored", build=saved),
+        signatures=signatures,
+        functions={name: restored.signatures[name] for name in signatures},
+        owner=restored,
+        eager={},
+        facts=TraceFacts(0, 0.0, 0),
+        samples={},
+        baseline="restored",
+    )

@@ -1,0 +1,175 @@
+"""From a catalogue entry to a published bundle: build, trace, ask eager, export, judge, publish."""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from toolkit.build.baseline import Baseline, record_baseline
+from toolkit.build.catalog import Entry
+from toolkit.build.exports import Exporter
+from toolkit.build.isolate import Isolated
+from toolkit.build.load import build_model
+from toolkit.build.machine import toolchain
+from toolkit.build.quality import Judge
+from toolkit.build.trace import trace_model
+from toolkit.core.artifact import GOLDEN, MANIFEST, Artifact, Manifest, Source
+from toolkit.core.golden import write_golden
+from toolkit.core.model import TracedModel
+from toolkit.core.parity import Allowed
+from toolkit.core.plugins import FORMATS
+from toolkit.core.store import hash_file, publish, publish_at, staging, staging_for
+from toolkit.errors import ExitCode, ExportError, ParityError, ToolkitError
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to build.
+
+    Args:
+        formats: artifact names; empty is every format there is.
+        out: the bundle's directory; None is the next version below `exported`.
+        timeout_s: the limit of one conversion and of one verdict.
+        allowed: output to a difference that a person let pass.
+        keep_going: publish what passed even if something failed.
+        unsafe_lambda: load Keras files with Lambda layers, which run Python.
+    """
+
+    exported: Path
+    formats: tuple[str, ...] = ()
+    out: Path | None = None
+    timeout_s: float = 600.0
+    allowed: Mapping[str, Allowed] = field(default_factory=dict)
+    keep_going: bool = False
+    unsafe_lambda: bool = False
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one model: its facts, where the bundle is, and what is wrong if anything is."""
+
+    manifest: Manifest
+    bundle: Path | None
+    error: ToolkitError | None = None
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The code that this model alone would end with."""
+        return self.error.exit_code if self.error else ExitCode.DONE
+
+
+def build_bundle(entry: Entry, options: Options, child: Isolated, progress: Progress) -> Outcome:
+    """Build one model.
+
+    Raises:
+        ToolkitError: the model does not build or trace, or its bundle cannot be written; nothing was published.
+    """
+    names = chosen_formats(options.formats)
+    stage_for = staging_for(options.out) if options.out else staging(options.exported / entry.spec.name)
+    with stage_for as stage:
+        progress("building the model")
+        built = build_model(entry.spec, unsafe_lambda=options.unsafe_lambda)
+        progress("tracing")
+        traced = trace_model(entry.spec, built)
+        exporter = Exporter(traced, stage, child, options.timeout_s)
+        # The graph is saved before eager runs: a stateful model must be saved as it was built.
+        exporter.save()
+        progress("asking the eager model")
+        baseline = record_baseline(traced)
+        write_golden(stage / GOLDEN, baseline.cases)
+        draft = _draft(entry, traced, baseline, stage)
+        judge = Judge(traced, stage, child, options)
+        for name in names:
+            progress(f"exporting {name}")
+            artifact = exporter.export(name)
+            progress(f"running {name}")
+            draft = replace(draft, artifacts=(*draft.artifacts, judge.verdict(draft, artifact)))
+        exporter.close(names)
+        return _publish(draft, stage, options)
+
+
+def chosen_formats(wanted: Sequence[str]) -> list[str]:
+    """The formats in the order of the table; UsageError for an unknown one."""
+    known = FORMATS.names()
+    picked = [FORMATS.load(name).name for name in (wanted or known)]
+    # A format that needs no child comes first: the others are made from the same graph.
+    return sorted(dict.fromkeys(picked), key=lambda name: (FORMATS.load(name).isolated, picked.index(name)))
+
+
+def _draft(entry: Entry, traced: TracedModel, baseline: Baseline, stage: Path) -> Manifest:
+    facts = traced.facts
+    notes = list(facts.side_effects)
+    for name, found in baseline.behaviour.items():
+        notes += [f"output '{key}' of '{name}' is random: eager does not repeat it, it is left out" for key in found.random]
+        notes += [f"'{name}' is stateful: a second call answers otherwise"] if found.stateful else []
+    return Manifest(
+        model=entry.spec.name,
+        version=0,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        toolchain=toolchain(),
+        source=Source(entry.reference, entry.sha256, traced.baseline),
+        signatures=traced.signatures,
+        trace={
+            "count": facts.count,
+            "seconds": round(facts.seconds, 4),
+            "ops": facts.ops,
+            "side_effects": list(facts.side_effects),
+        },
+        artifacts=(),
+        behaviour=baseline.behaviour,
+        tolerances=traced.spec.tolerances,
+        files={GOLDEN: hash_file(stage / GOLDEN)},
+        notes=tuple(notes),
+    )
+
+
+def _publish(draft: Manifest, stage: Path, options: Options) -> Outcome:
+    error = _failure(draft.artifacts)
+    wrong = isinstance(error, ParityError)
+    made = [artifact for artifact in draft.artifacts if artifact.parity.status == "pass"]
+    if not made or (wrong and not options.keep_going):
+        return Outcome(draft, None, error)
+    final = draft
+
+    def finish(version: int) -> None:
+        nonlocal final
+        final = replace(draft, version=version)
+        (stage / MANIFEST).write_bytes(final.to_bytes())
+
+    _drop_failed(draft.artifacts, stage)
+    draft = replace(draft, artifacts=tuple(map(_without_files, draft.artifacts)))
+    target = options.exported / draft.model
+    bundle = publish_at(stage, options.out, finish) if options.out else publish(stage, target, finish)
+    return Outcome(final, bundle, error)
+
+
+def _failure(artifacts: Sequence[Artifact]) -> ToolkitError | None:
+    failed = [artifact for artifact in artifacts if artifact.parity.status == "fail"]
+    wrong = [artifact for artifact in failed if artifact.files]
+    if wrong:
+        return ParityError(
+            "; ".join(artifact.parity.reason for artifact in wrong),
+            hint="mend the model or the export; --allow-diff OUTPUT=VALUE --reason TEXT lets a known difference pass",
+        )
+    if failed:
+        return ExportError("; ".join(f"{artifact.name}: {artifact.parity.reason}" for artifact in failed), hint="-v shows more")
+    if not any(artifact.parity.status == "pass" for artifact in artifacts):
+        reasons = "; ".join(f"{artifact.name}: {artifact.parity.reason}" for artifact in artifacts)
+        return ExportError(f"nothing could be made: {reasons}", hint="choose another format with --formats")
+    return None
+
+
+def _drop_failed(artifacts: Sequence[Artifact], stage: Path) -> None:
+    for artifact in artifacts:
+        if artifact.parity.status != "pass" and (stage / artifact.name).exists():
+            shutil.rmtree(stage / artifact.name)
+
+
+def _without_files(artifact: Artifact) -> Artifact:
+    """A failed artifact's entry stays, with its reason and checks; its files are not published."""
+    if artifact.parity.status == "pass":
+        return artifact
+    return replace(artifact, path="", paths={}, files={}, sha256="", size_bytes=0)

@@ -1,0 +1,80 @@
+"""Holds a bundle against its own manifest: every byte by hash, every artifact by replaying the golden cases."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from toolkit.core.artifact import GOLDEN, MANIFEST, Artifact, Behaviour, Manifest, read_manifest
+from toolkit.core.golden import read_golden
+from toolkit.core.parity import Allowed, Parity
+from toolkit.core.plugins import FORMATS, RUNTIMES, Opening, Runtime
+from toolkit.core.store import hash_files
+from toolkit.errors import ParityError, ToolkitError
+from toolkit.verify.parity import Expectation, check_runner
+
+
+def check_files(bundle: Path) -> Manifest:
+    """The manifest of a bundle whose files are byte for byte those that were published.
+
+    Raises:
+        ParityError: a file is flipped, missing or extra; all of them are named.
+    """
+    manifest = read_manifest(bundle)
+    expected = dict(manifest.files)
+    for artifact in manifest.artifacts:
+        expected |= artifact.files
+    actual = {name: digest for name, digest in hash_files(bundle).items() if name != MANIFEST}
+    found = [f"{name} is missing" for name in sorted(set(expected) - set(actual))]
+    found += [f"{name} does not belong there" for name in sorted(set(actual) - set(expected))]
+    changed = (name for name in sorted(set(expected) & set(actual)) if expected[name] != actual[name])
+    found += [f"{name} was changed" for name in changed]
+    if found:
+        raise ParityError(f"{bundle}: {'; '.join(found)}", hint="build the bundle again, or copy it again")
+    return manifest
+
+
+def judge(bundle: Path, manifest: Manifest, name: str, allowed: Mapping[str, Allowed]) -> Parity:
+    """Whether one artifact gives the golden answers in every runtime that opens it; never raises for what it finds."""
+    artifact = manifest.artifact(name)
+    assert artifact is not None, "only an artifact of the manifest can be judged"
+    cases = read_golden(bundle / GOLDEN, manifest.signatures)
+    checks = []
+    for runtime in runtimes_for(artifact):
+        for signature, relative in artifact.paths.items():
+            wanted = Expectation(
+                name=signature,
+                signature=manifest.signatures[signature],
+                cases=[case for case in cases if case.signature == signature],
+                behaviour=manifest.behaviour.get(signature, Behaviour()),
+                tolerances=manifest.tolerances,
+                allowed=allowed,
+            )
+            opening = Opening(bundle / relative, signature, wanted.signature)
+            faults = faults_of(runtime, opening)
+            check = check_runner(runtime.name, partial(runtime.open, opening), wanted)
+            checks.append(replace(check, problems=(*faults, *check.problems)))
+    if not checks:
+        return Parity("fail", f"no installed runtime opens {artifact.format}, so nothing is known of {name}")
+    broken = next((check for check in checks if not check.passed), None)
+    if broken is None:
+        return Parity("pass", "", tuple(checks))
+    first = next(
+        (text for text in (*broken.problems, *(found.problem for found in broken.outputs.values() if not found.passed)))
+    )
+    where = f"signature '{broken.signature}' in {broken.runtime}"
+    return Parity("fail", f"{manifest.model} as {name}, {where}: {first}", tuple(checks))
+
+
+def runtimes_for(artifact: Artifact) -> Sequence[Runtime]:
+    """The runtimes that must agree with the baseline before this artifact is good."""
+    kind = FORMATS.load(artifact.name).opened_as if artifact.name in FORMATS.names() else artifact.format
+    return [runtime for runtime in RUNTIMES.load_all() if runtime.judges and kind in runtime.opens]
+
+
+def faults_of(runtime: Runtime, opening: Opening) -> Sequence[str]:
+    """What the runtime's own examination of the file says."""
+    try:
+        return runtime.faults(opening)
+    except ToolkitError as error:
+        return [error.message]
