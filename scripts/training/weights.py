@@ -1,5 +1,6 @@
 """Seeds a training run and stores what it learned, without pickles and without the optimizer's state."""
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -27,19 +28,22 @@ def store(name: str, named: list[tuple[str, Array]]) -> None:
 def finish(network: Any, spec: ModelSpec) -> None:
     """Store the weights of a Keras model and say what the stored ones are worth."""
     store(spec.name, [(weight.path, weight.numpy()) for weight in network.weights])
-    report(spec, spec.build())  # type: ignore[operator]  # every shipped model is built by a function
+    built = spec.build()  # type: ignore[operator]  # every shipped model is built by a function
+
+    def call(tensors: Mapping[str, Any]) -> Any:
+        found = built(next(iter(tensors.values())) if len(tensors) == 1 else tensors)
+        return found if isinstance(found, dict) else {built.output_names[0]: found}
+
+    report(spec, call)
 
 
-def report(spec: ModelSpec, built: Any) -> None:
-    """Print size and held-out score of what has been stored."""
-    score = spec.evaluate(lambda feed: _outputs(built, feed)) if spec.evaluate else None
-    print(f"{spec.name}: held out {score}, {weight_file(spec.name).stat().st_size} bytes")
-
-
-def _outputs(built: Any, feed: Feed) -> dict[str, Array]:
+def report(spec: ModelSpec, call: Callable[[Mapping[str, Any]], Any]) -> None:
+    """Print size and held-out score of what has been stored, called with tensors by name."""
     import tensorflow as tf
 
-    tensors = {name: tf.constant(value) for name, value in feed.items()}
-    found = built(next(iter(tensors.values())) if len(tensors) == 1 else tensors)
-    named = found if isinstance(found, dict) else {built.output_names[0]: found}
-    return {name: tensor.numpy() for name, tensor in named.items()}
+    def predict(feed: Feed) -> dict[str, Array]:
+        found = call({name: tf.constant(value) for name, value in feed.items()})
+        return {name: tensor.numpy() for name, tensor in found.items()}
+
+    score = spec.evaluate(predict) if spec.evaluate else None
+    print(f"{spec.name}: held out {score}, {weight_file(spec.name).stat().st_size} bytes")
