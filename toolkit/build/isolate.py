@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from types import TracebackType
@@ -28,6 +29,7 @@ class Isolated:
         self._verbose = verbose
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
+        self._unread = 0
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as this object
         self.start()
 
@@ -49,6 +51,12 @@ class Isolated:
             )
         self._connection = Connection(ours.detach())
 
+    def prepare(self, function: Callable[[], object]) -> None:
+        """Lets the child run something in advance; its result and errors are left to the job that needs it."""
+        if self._connection is not None:
+            self._connection.send_bytes(pickle.dumps((function.__module__, function.__qualname__, ())))
+            self._unread += 1
+
     def run(self, function: Callable[..., Any], *args: Any, timeout_s: float) -> Any:
         """The function's result; it is named by module, and arguments and result are pickled.
 
@@ -62,20 +70,30 @@ class Isolated:
         assert self._connection is not None
         try:
             self._connection.send_bytes(pickle.dumps((function.__module__, function.__qualname__, args)))
-            if not self._connection.poll(timeout_s):
-                self.stop()
-                raise ChildDied(f"ran out of time after {timeout_s:g} s", hint="give it more with --timeout")
-            answer = pickle.loads(self._connection.recv_bytes())  # noqa: S301  # from our own child
+            answer = self._receive(timeout_s)
         except (EOFError, BrokenPipeError, ConnectionResetError) as error:
             raise self._death() from error
         if isinstance(answer, ToolkitError):
             raise answer
         return answer
 
+    def _receive(self, timeout_s: float) -> Any:
+        assert self._connection is not None
+        deadline = time.monotonic() + timeout_s
+        while True:
+            if not self._connection.poll(max(0.0, deadline - time.monotonic())):
+                self.stop()
+                raise ChildDied(f"ran out of time after {timeout_s:g} s", hint="give it more with --timeout")
+            content = self._connection.recv_bytes()
+            if not self._unread:
+                return pickle.loads(content)  # noqa: S301  # from our own child
+            self._unread -= 1
+
     def stop(self) -> None:
         """Ends the child and everything it started."""
         process, connection = self._process, self._connection
         self._process = self._connection = None
+        self._unread = 0
         if connection is not None:
             connection.close()
         if process is not None:

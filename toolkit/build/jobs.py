@@ -2,23 +2,24 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from contextlib import redirect_stdout
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 
 from toolkit.core.artifact import Manifest
 from toolkit.core.model import ModelSpec, TracedModel, TraceFacts
 from toolkit.core.parity import Allowed, Parity
-from toolkit.core.plugins import FORMATS
-from toolkit.core.tensors import Signature
+from toolkit.core.plugins import FORMATS, RUNTIMES, Opening
+from toolkit.core.runner import Runner
+from toolkit.core.tensors import Feed, Outputs, Signature
 from toolkit.verify.bundle import judge
 
 
 def warm_up() -> None:
-    """Loads what every conversion needs while the parent traces the model."""
+    """Loads what every conversion needs, while the parent loads and traces the model."""
     import tensorflow as tf
+    import tf2onnx  # noqa: F401  # its import alone takes half a second
 
     tf.constant(0)
-    import tf2onnx  # noqa: F401  # its import alone takes half a second
 
 
 def convert(format_name: str, saved: Path, directory: Path, signatures: Mapping[str, Signature]) -> Sequence[str]:
@@ -32,6 +33,24 @@ def convert(format_name: str, saved: Path, directory: Path, signatures: Mapping[
 def judge_artifact(bundle: Path, manifest: Manifest, name: str, allowed: Mapping[str, Allowed]) -> Parity:
     """The verdict on one artifact of a staged or published bundle."""
     return judge(bundle, manifest, name, allowed)
+
+
+_OPENED: dict[Opening, tuple[ExitStack, Runner]] = {}
+
+
+def answer(runtime: str, opening: Opening, feed: Feed) -> Outputs:
+    """The outputs of an artifact, which stays open for the next question until another one is asked."""
+    if opening not in _OPENED:
+        close_runner()
+        stack = ExitStack()
+        _OPENED[opening] = stack, stack.enter_context(RUNTIMES.load(runtime).open(opening))
+    return dict(_OPENED[opening][1].run(feed))
+
+
+def close_runner() -> None:
+    """Closes what `answer` holds open."""
+    while _OPENED:
+        _OPENED.popitem()[1][0].close()
 
 
 def _reopen(saved: Path, signatures: Mapping[str, Signature]) -> TracedModel:

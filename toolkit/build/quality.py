@@ -2,18 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from toolkit.build.isolate import ChildDied, Isolated
-from toolkit.build.jobs import judge_artifact
+from toolkit.build.jobs import answer, close_runner, judge_artifact
 from toolkit.build.load import first_line, own_frame
 from toolkit.core.artifact import Artifact, Manifest, Quality
 from toolkit.core.model import DEFAULT_SIGNATURE, Predict, TracedModel
 from toolkit.core.parity import Allowed, Parity
 from toolkit.core.plugins import Opening
-from toolkit.errors import CatalogError
+from toolkit.core.tensors import Feed, Outputs
+from toolkit.errors import CatalogError, ToolkitError
 from toolkit.verify.bundle import runtimes_for
 
 
@@ -58,9 +58,15 @@ class Judge:
             self._baseline = self._evaluate(self._traced.eager[DEFAULT_SIGNATURE])
         signature = self._traced.signatures[DEFAULT_SIGNATURE]
         opening = Opening(self._stage / artifact.paths[DEFAULT_SIGNATURE], DEFAULT_SIGNATURE, signature)
-        # It has just run in the child, so it is safe to run here, where the author's evaluation lives.
-        with partial(runtimes_for(artifact)[-1].open, opening)() as runner:
-            candidate = self._evaluate(runner.run)
+        # The author's evaluation runs here, where its code was loaded; the artifact runs in the child.
+        runtime = runtimes_for(artifact)[-1].name
+
+        def predict(feed: Feed) -> Outputs:
+            outputs: Outputs = self._child.run(answer, runtime, opening, dict(feed), timeout_s=self._limits.timeout_s)
+            return outputs
+
+        candidate = self._evaluate(predict)
+        self._child.run(close_runner, timeout_s=self._limits.timeout_s)
         metric = next(iter(self._baseline))
         return Quality(metric, self._baseline[metric], candidate[metric])
 
@@ -69,6 +75,8 @@ class Judge:
         assert evaluate is not None
         try:
             found = evaluate(predict)
+        except ToolkitError:
+            raise
         except Exception as error:  # runs the author's code
             raise CatalogError(
                 f"evaluate of '{self._traced.spec.name}' failed: {type(error).__name__}: {first_line(error)}",

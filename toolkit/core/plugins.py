@@ -15,7 +15,7 @@ from toolkit.core.tensors import Signature
 from toolkit.errors import UsageError, nearest
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)  # a key by identity: a Signature holds dicts
 class Opening:
     """What a runtime is asked to open.
 

@@ -40,8 +40,8 @@ def dtype_name(dtype: object) -> str:
     if isinstance(name, str) and name in NUMPY_DTYPES:
         return name
     try:
-        # NumPy reads None as float64, which nobody means.
-        kind = None if dtype is None else np.dtype(dtype)  # type: ignore[call-overload]  # any dtype-like is a user's to give
+        # NumPy reads None as float64, which nobody means. Any dtype-like is a user's to give.
+        kind = None if dtype is None else np.dtype(dtype)  # type: ignore[call-overload]
     except (TypeError, ValueError):
         kind = None
     found = "" if kind is None else "string" if kind.kind in "OSU" else kind.name
@@ -85,9 +85,9 @@ class TensorSpec:
         return f"{self.dtype}[{dims}]"
 
 
-def _dims(shape: object) -> tuple[int | None, ...]:
+def _dims(shape: Any) -> tuple[int | None, ...]:
     try:
-        dims = [-1 if dim is None else operator.index(dim) for dim in shape]  # type: ignore[attr-defined]  # checked here
+        dims = [-1 if dim is None else operator.index(dim) for dim in shape]
     except TypeError:
         dims = [-2]
     if min(dims, default=0) < -1:
@@ -102,7 +102,7 @@ class Signature:
     """A named way to call a model: inputs, outputs, TensorFlow Serving's method, and for a declared one what to call.
 
     Args:
-        inputs: name to TensorSpec; a declared one may also hold tf.TensorSpec, tf.RaggedTensorSpec, tf.SparseTensorSpec.
+        inputs: name to TensorSpec; declared, also tf.TensorSpec, tf.RaggedTensorSpec or tf.SparseTensorSpec.
         outputs: name to TensorSpec; empty until the model was traced.
         method: predict, classify or regress.
         call: a method's name, or a callable of the built object and the named tensors; None calls the object itself.
@@ -128,20 +128,29 @@ def as_array(value: object, dtype: str) -> Array:
         return _as_strings(value)
     target = NUMPY_DTYPES[dtype]
     try:
-        given = np.asarray(value)
+        given = _numbers(value)
         if given.dtype == target:
             return given
-        with np.errstate(all="ignore"):  # what is lost is found out below
-            array = given.astype(target)
+        fitting = not given.size or given.dtype.kind in _KINDS[target.kind]
+        with np.errstate(all="ignore"):  # what a cast loses is found out below
+            array = given.astype(target) if fitting else given
     except (TypeError, ValueError, OverflowError) as error:
-        raise FeedError(f"not a tensor of {dtype}: {error}", hint="check nesting and values") from error
-    lost = _lost(given, array)
+        raise FeedError(f"no tensor of {dtype}: {error}", hint="check nesting and values") from error
+    lost = _lost(given, array) if fitting else np.ones(given.shape, dtype=bool)
     if lost.any():
-        wrong = given[lost][0]
         raise FeedError(
-            f"a {dtype} tensor cannot hold {wrong!r:.40}", hint=f"give values that {dtype} has, or declare another dtype"
+            f"a tensor of {dtype} cannot hold {given[lost].tolist()[0]!r:.40}",
+            hint=f"give values that {dtype} has, or declare another dtype",
         )
     return array
+
+
+def _numbers(value: object) -> Array:
+    given = np.asarray(value)
+    if given.dtype.kind == "O" and all(isinstance(item, int) for item in given.ravel().tolist()):
+        # Whole numbers beyond 64 bits, which NumPy leaves as objects; floats have them.
+        return given.astype(np.float64)
+    return given
 
 
 def _as_strings(value: object) -> Array:
@@ -162,10 +171,6 @@ def _as_strings(value: object) -> Array:
 
 def _lost(given: Array, array: Array) -> npt.NDArray[np.bool_]:
     """Where a cast did not keep the value; the rounding of a float is no loss."""
-    if not given.size:
-        return np.zeros(given.shape, dtype=bool)
-    if given.dtype.kind not in _KINDS[array.dtype.kind]:
-        return np.ones(given.shape, dtype=bool)
     if array.dtype.kind in "iu":
         return np.asarray(array != given)
     return np.asarray(np.isinf(array) & np.isfinite(given))
@@ -196,11 +201,15 @@ def check_feed(signature: Signature, feed: Mapping[str, object]) -> dict[str, Ar
     arrays: dict[str, Array] = {}
     for name, spec in signature.inputs.items():
         given = feed[name]
-        if isinstance(given, np.ndarray) and dtype_name(given.dtype) != spec.dtype:
-            raise FeedError(
-                f"input '{name}' is {dtype_name(given.dtype)}, the signature wants {spec}",
-                hint=f"convert it to {spec.dtype} first",
-            )
+        if hasattr(given, "__array__") and not isinstance(given, np.generic):
+            given = np.asarray(given)
+            # Any way in which NumPy holds text will do; as_array looks into it.
+            held_as_text = spec.dtype == "string" and given.dtype.kind in "OSU"
+            if given.dtype.newbyteorder("=") != spec.numpy_dtype and not held_as_text:
+                raise FeedError(
+                    f"input '{name}' is {given.dtype.name}, the signature wants {spec}",
+                    hint=f"convert it to {spec.dtype} first",
+                )
         try:
             array = as_array(given, spec.dtype)
         except FeedError as error:
@@ -215,7 +224,7 @@ def check_feed(signature: Signature, feed: Mapping[str, object]) -> dict[str, Ar
 
 
 def sample_feed(signature: Signature, batch_size: int, seed: int) -> dict[str, Array]:
-    """A seeded random feed: open first dimensions take the batch size, other open ones 8; for models without samples."""
+    """A seeded random feed for want of samples: open first dimensions take the batch size, other open ones 8."""
     rng = np.random.default_rng(seed)
     feed: dict[str, Array] = {}
     for name, spec in signature.inputs.items():

@@ -1,45 +1,45 @@
 """TensorProto to ndarray and back: every dtype a tensor can carry, as raw bytes or as typed value lists."""
 
 import math
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
-from toolkit.core.tensors import NUMPY_DTYPES, Array, dtype_name
+from toolkit.core.tensors import Array
 from toolkit.errors import WireError
-from toolkit.wire.protos import DataType, Message, TensorProto
+from toolkit.wire.dtypes import BY_NUMBER, WireDtype, dtype_of
+from toolkit.wire.protos import Message, TensorProto
 
-ENUM_OF_DTYPE: Mapping[str, int] = MappingProxyType(
-    {
-        name: DataType.Value(f"DT_{wire_name}")
-        for name, wire_name in (
-            *((name, name.upper()) for name in NUMPY_DTYPES if name not in ("float16", "float32", "float64")),
-            *(("float16", "HALF"), ("float32", "FLOAT"), ("float64", "DOUBLE")),
-        )
-    }
-)
-DTYPE_OF_ENUM: Mapping[int, str] = MappingProxyType({number: name for name, number in ENUM_OF_DTYPE.items()})
-
-_FIELDS: Mapping[str, str] = MappingProxyType(
-    {
-        "float32": "float_val",
-        "float64": "double_val",
-        "int64": "int64_val",
-        "uint64": "uint64_val",
-        "uint32": "uint32_val",
-        "bool": "bool_val",
-        "complex64": "scomplex_val",
-        "complex128": "dcomplex_val",
-        "string": "string_val",
-        "float16": "half_val",
-        "bfloat16": "half_val",
-    }
-    | dict.fromkeys(("int32", "int16", "int8", "uint16", "uint8"), "int_val")
-)
 # The last value repeats, so a few bytes may stand for a tensor of any size; this bounds what one may cost.
 MAX_EXPANDED_BYTES = 1 << 30
+_MAX_ELEMENTS = 2**63 - 1
+_HALVES = frozenset({"float16", "bfloat16"})
+_OPAQUE = frozenset({"resource", "variant"})
+
+
+class TensorMap(Mapping[str, Array]):
+    """Named TensorProtos as arrays, each decoded when it is asked for; what is no tensor raises WireError then.
+
+    The server looks at the model, the signature and the names first, and answers for those before it looks at values.
+    """
+
+    def __init__(self, protos: Any) -> None:
+        self._protos = protos
+        self._arrays: dict[str, Array] = {}
+
+    def __getitem__(self, name: str) -> Array:
+        if name not in self._arrays:
+            if name not in self._protos:  # a protobuf map would make the missing entry
+                raise KeyError(name)
+            self._arrays[name] = decode_tensor(self._protos[name])
+        return self._arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._protos)
+
+    def __len__(self) -> int:
+        return len(self._protos)
 
 
 def decode_tensor(proto: Message) -> Array:
@@ -48,50 +48,50 @@ def decode_tensor(proto: Message) -> Array:
     Raises:
         WireError: the dtype, the shape or the content makes no tensor.
     """
-    name = DTYPE_OF_ENUM.get(proto.dtype)
-    if name is None:
-        raise WireError(
-            f"no tensor has dtype {proto.dtype}", hint="use a dtype of tensorflow/core/framework/types.proto"
-        )
+    dtype = BY_NUMBER.get(proto.dtype)
+    if dtype is None:
+        raise WireError(f"no tensor has dtype {proto.dtype}", hint="set dtype to one of tensorflow's types.proto")
     shape = _shape(proto)
     count = math.prod(shape)
-    if count == 0:
-        return np.empty(shape, NUMPY_DTYPES[name])
-    if proto.tensor_content:
-        return _from_content(proto.tensor_content, name, count).reshape(shape)
-    values = _values(proto, name)
-    if len(values) < count:
-        values = _repeat_last(values, count)
-    return values[:count].reshape(shape)
+    try:
+        if count == 0 or dtype.name in _OPAQUE:
+            _check_expansion(0, count, dtype)
+            return np.empty(shape, dtype.numpy)
+        if proto.tensor_content:
+            return _from_content(proto.tensor_content, dtype, count).reshape(shape)
+        return _from_values(proto, dtype, count).reshape(shape)
+    except (ValueError, MemoryError) as error:
+        raise WireError(f"shape {list(shape)} is more than an array can have", hint="send fewer values") from error
 
 
 def _shape(proto: Message) -> tuple[int, ...]:
     shape = tuple(dim.size for dim in proto.tensor_shape.dim)
-    if proto.tensor_shape.unknown_rank or any(size < 0 for size in shape):
-        raise WireError("a tensor's shape has to be fully known", hint="every dimension is 0 or more")
-    if len(shape) > 64 or math.prod(size for size in shape if size) > 2**48:
-        raise WireError(f"shape {list(shape)} is too large", hint="send fewer values")
+    count = 1
+    for size in shape:
+        # A product that overflows is refused even where a later 0 would undo it, as TensorFlow does.
+        count *= size
+        if size < 0 or count > _MAX_ELEMENTS:
+            raise WireError(f"shape {list(shape)} is no shape", hint="dimensions are 0 or more, their product below 2^63")
     return shape
 
 
-def _from_content(content: bytes, name: str, count: int) -> Array:
-    if name == "string":
+def _from_content(content: bytes, dtype: WireDtype, count: int) -> Array:
+    if dtype.name == "string":
         return _strings_from_content(content, count)
-    dtype = NUMPY_DTYPES[name]
-    if len(content) != count * dtype.itemsize:
+    if len(content) != count * dtype.numpy.itemsize:
         raise WireError(
-            f"tensor_content has {len(content)} bytes, {count} values of {name} take {count * dtype.itemsize}",
+            f"tensor_content has {len(content)} bytes, {count} values of {dtype.word} take {count * dtype.numpy.itemsize}",
             hint="send the raw little-endian values of the whole shape",
         )
-    # Any byte but 0 is true for NumPy's kernels too, but not for its comparisons: make bools canonical.
-    return np.frombuffer(content, np.uint8) != 0 if name == "bool" else np.frombuffer(content, dtype)
+    # Any byte but 0 is true; NumPy compares bools by their bytes, so they are made 0 or 1.
+    return np.frombuffer(content, np.uint8) != 0 if dtype.name == "bool" else np.frombuffer(content, dtype.numpy)
 
 
 def _strings_from_content(content: bytes, count: int) -> Array:
     """TensorFlow writes all lengths as varints, then all bytes."""
-    lengths, at = [], 0
     if count > len(content):
         raise WireError("tensor_content ends before the lengths of its strings", hint="use string_val")
+    lengths, at = [], 0
     for _ in range(count):
         length, shift = 0, 0
         while True:
@@ -111,63 +111,107 @@ def _strings_from_content(content: bytes, count: int) -> Array:
     return array
 
 
-def _values(proto: Message, name: str) -> Array:
-    field = getattr(proto, _FIELDS[name])
-    if name == "string":
-        array = np.empty(len(field), object)
-        array[:] = field
-        return array
-    if name in ("float16", "bfloat16"):
-        return np.array(field, np.int32).astype(np.uint16).view(NUMPY_DTYPES[name])
-    if name.startswith("complex"):
-        part = np.array(field, np.float32 if name == "complex64" else np.float64)
-        return part[: len(part) // 2 * 2].view(NUMPY_DTYPES[name])
-    if _FIELDS[name] == "int_val":
-        return np.array(field, np.int32).astype(NUMPY_DTYPES[name])
-    return np.array(field, NUMPY_DTYPES[name])
-
-
-def _repeat_last(values: Array, count: int) -> Array:
-    if count * max(values.dtype.itemsize, 1) > MAX_EXPANDED_BYTES:
-        raise WireError(f"{len(values)} values cannot stand for {count}", hint="send the values as tensor_content")
-    full = np.empty(count, values.dtype)
+def _from_values(proto: Message, dtype: WireDtype, count: int) -> Array:
+    values = _values(getattr(proto, dtype.field), dtype)
+    if len(values) >= count:
+        return values[:count]
+    _check_expansion(len(values), count, dtype)
+    full = np.empty(count, dtype.numpy)
     full[: len(values)] = values
     if len(values):
         full[len(values) :] = values[-1]
     else:
-        full[:] = b"" if values.dtype == object else np.zeros((), values.dtype)
+        full[:] = b"" if dtype.name == "string" else np.zeros((), dtype.numpy)
     return full
 
 
+def _check_expansion(given: int, count: int, dtype: WireDtype) -> None:
+    if count * dtype.numpy.itemsize > MAX_EXPANDED_BYTES:
+        raise WireError(f"{given} values cannot stand for {count}", hint="send the values as tensor_content")
+
+
+def _values(listed: Any, dtype: WireDtype) -> Array:
+    if dtype.name == "string":
+        array = np.empty(len(listed), object)
+        array[:] = listed
+        return array
+    if dtype.field == "float8_val":
+        return np.frombuffer(listed, dtype.numpy)
+    if dtype.name in _HALVES:
+        return np.array(listed, np.int32).astype(np.uint16).view(dtype.numpy)
+    if dtype.numpy.kind == "c":
+        parts = np.array(listed, np.float32 if dtype.name == "complex64" else np.float64)
+        return parts[: len(parts) // 2 * 2].view(dtype.numpy)
+    if dtype.field == "int_val":
+        return np.array(listed, np.int32).astype(dtype.numpy)
+    return np.array(listed, dtype.numpy)
+
+
 def encode_tensor(array: Array, *, content: bool) -> Message:
-    """The TensorProto of an array, as tensor_content or as typed value lists; strings are always listed."""
+    """The TensorProto of an array, as tensor_content or as typed value lists."""
     proto = TensorProto()
     fill_tensor(proto, array, content=content)
     return proto
 
 
 def fill_tensor(proto: Message, array: Array, *, content: bool) -> None:
-    """Writes an array into an empty TensorProto that belongs to another message."""
-    name = dtype_name(array.dtype)
-    proto.dtype = ENUM_OF_DTYPE[name]
+    """Writes an array into an empty TensorProto that belongs to another message.
+
+    Strings are always listed: not every reader finds them in tensor_content.
+    """
+    dtype = dtype_of(array)
+    proto.dtype = dtype.number
     # Touching the shape marks it as present: a scalar's is empty but there.
     proto.tensor_shape.SetInParent()
     for size in array.shape:
         proto.tensor_shape.dim.add().size = size
-    if name == "string":
-        proto.string_val.extend(array.ravel().tolist())
-    elif content:
-        proto.tensor_content = array.tobytes()
+    if dtype.name == "string":
+        proto.string_val.extend([item if isinstance(item, bytes) else _text(item) for item in array.ravel().tolist()])
+    elif content or dtype.numpy.kind == "V":
+        # "V" is what ml_dtypes' small floats and integers are to NumPy, bfloat16 among them.
+        _fill_raw(proto, array, dtype, content=content)
     else:
-        getattr(proto, _FIELDS[name]).extend(_as_listed(array, name))
+        getattr(proto, dtype.field).extend(_listed(array, dtype))
 
 
-def _as_listed(array: Array, name: str) -> list[Any]:
-    flat = np.ascontiguousarray(array).ravel()
-    if name in ("float16", "bfloat16"):
-        return flat.view(np.uint16).tolist()
-    if name == "complex64":
-        return flat.view(np.float32).tolist()
-    if name == "complex128":
-        return flat.view(np.float64).tolist()
+def fill_string_content(proto: Message, array: Array) -> None:
+    """Writes strings as the server does when it was told to answer with tensor_content."""
+    fill_tensor(proto, array[:0] if array.ndim else np.empty(0, object), content=False)
+    del proto.tensor_shape.dim[:]
+    for size in array.shape:
+        proto.tensor_shape.dim.add().size = size
+    items = [item if isinstance(item, bytes) else _text(item) for item in array.ravel().tolist()]
+    proto.tensor_content = b"".join(_varint(len(item)) for item in items) + b"".join(items)
+
+
+def _varint(number: int) -> bytes:
+    encoded = bytearray()
+    while number > 127:
+        encoded.append(number & 127 | 128)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
+
+
+def _text(item: object) -> bytes:
+    if isinstance(item, str):
+        return item.encode("utf-8", "surrogateescape")
+    raise WireError(f"a string tensor cannot hold {type(item).__name__}", hint="give text or bytes")
+
+
+def _fill_raw(proto: Message, array: Array, dtype: WireDtype, *, content: bool) -> None:
+    if content:
+        proto.tensor_content = array.astype(dtype.numpy, copy=False).tobytes()
+    elif dtype.name == "bfloat16":
+        proto.half_val.extend(np.ascontiguousarray(array).view(np.uint16).ravel().tolist())
+    else:
+        raise WireError(f"{dtype.word} is never listed by value", hint="send it as tensor_content")
+
+
+def _listed(array: Array, dtype: WireDtype) -> list[Any]:
+    flat = np.ascontiguousarray(array, dtype.numpy).ravel()
+    if dtype.name == "float16":
+        flat = flat.view(np.uint16)
+    elif dtype.numpy.kind == "c":
+        flat = flat.view(np.float32 if dtype.name == "complex64" else np.float64)
     return flat.tolist()

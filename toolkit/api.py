@@ -1,0 +1,188 @@
+"""What `toolkit` exports: build, verify, predict and open, composed of the packages below."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from toolkit.build import jobs, targets
+from toolkit.build.catalog import Entry, resolve, resolve_object, shipped
+from toolkit.build.isolate import ChildDied, Isolated
+from toolkit.build.pipeline import Options, Outcome, build_bundle, chosen_formats
+from toolkit.core.artifact import Manifest
+from toolkit.core.parity import Allowed, Parity
+from toolkit.core.runner import Runner
+from toolkit.core.store import find_root
+from toolkit.core.tensors import Feed, Outputs, sample_feed
+from toolkit.errors import CatalogError, ParityError, ToolkitError, UsageError
+from toolkit.verify.bundle import check_files
+
+DEFAULT_TIMEOUT_S = 600.0
+Reporter = Callable[[str, str], None]
+
+
+@dataclass(frozen=True)
+class BuildRequest:
+    """What to build and how; the fields are the options of `tfx-export build`.
+
+    Args:
+        models: references, ModelSpecs or factories of Keras models; none is every model of the project.
+        root: the project's folder; None finds it from the current one.
+    """
+
+    models: Sequence[Any] = ()
+    formats: Sequence[str] = ()
+    out: Path | None = None
+    timeout_s: float = DEFAULT_TIMEOUT_S
+    allow_diff: Mapping[str, float] | None = None
+    reason: str = ""
+    keep_going: bool = False
+    imports: Sequence[str] = ()
+    unsafe_lambda: bool = False
+    root: Path | None = None
+    verbose: bool = False
+
+
+def build(
+    model: Any, *, formats: Sequence[str] = (), out: str | Path | None = None, **options: Any
+) -> Manifest:
+    """Build one model and give the manifest of its published bundle.
+
+    Args:
+        model: a reference, a ModelSpec, or a factory of a Keras model.
+        formats: artifact names; none is every format.
+        out: the bundle's directory; None is `<root>/exported/<model>/<version>`.
+        options: further fields of BuildRequest.
+
+    Raises:
+        ToolkitError: as `tfx-export build` would end; the class fixes the exit code.
+    """
+    request = BuildRequest((model,), tuple(formats), Path(out) if out else None, **options)
+    outcome = build_all(request)[0]
+    if isinstance(outcome, ToolkitError):
+        raise outcome
+    if outcome.error:
+        raise outcome.error
+    return outcome.manifest
+
+
+def build_all(request: BuildRequest, report: Reporter = lambda model, step: None) -> list[Outcome | ToolkitError]:
+    """Build models one after another; a model that fails gives its error and the next one is built."""
+    root = request.root or find_root(Path.cwd())
+    options = _options(request, root)
+    chosen_formats(options.formats)  # a misspelt format is said before a minute of work
+    references = list(request.models) or shipped(root)
+    if not references:
+        raise CatalogError(f"there are no models in {root / 'models'}", hint="name one: tfx-export build path/file.py")
+    if request.out and len(references) > 1:
+        raise UsageError("--out is one bundle's directory, and there are several models", hint="build one at a time")
+    with Isolated(verbose=request.verbose) as child:
+        child.prepare(jobs.warm_up)
+        return [_build_one(reference, request, options, child, report) for reference in references]
+
+
+def _build_one(
+    reference: Any, request: BuildRequest, options: Options, child: Isolated, report: Reporter
+) -> Outcome | ToolkitError:
+    try:
+        entry = find_model(reference, request)
+        return build_bundle(entry, options, child, lambda step: report(entry.spec.name, step))
+    except ToolkitError as error:
+        return error
+
+
+def find_model(reference: Any, request: BuildRequest) -> Entry:
+    """The catalogue's entry of a reference."""
+    root = request.root or find_root(Path.cwd())
+    if isinstance(reference, str | Path):
+        return resolve(str(reference), root, request.imports)
+    return resolve_object(reference)
+
+
+def _options(request: BuildRequest, root: Path) -> Options:
+    if request.allow_diff and not request.reason:
+        raise UsageError("--allow-diff needs a reason, which is written into the manifest", hint='--reason "..."')
+    return Options(
+        exported=root / "exported",
+        formats=tuple(request.formats),
+        out=request.out,
+        timeout_s=request.timeout_s,
+        allowed={name: Allowed(value, request.reason) for name, value in (request.allow_diff or {}).items()},
+        keep_going=request.keep_going,
+        unsafe_lambda=request.unsafe_lambda,
+    )
+
+
+def verify(path: str | Path, *, timeout_s: float = DEFAULT_TIMEOUT_S, verbose: bool = False) -> Manifest:
+    """Hash every file of a bundle and replay its golden cases through every artifact, without the model's source.
+
+    Returns:
+        The manifest, with the parity found now in place of the one written at the build.
+
+    Raises:
+        ParityError: a byte is not as published. What the artifacts answered wrong is in the parities: `verified`.
+    """
+    bundle = targets.find_bundle(Path(path))
+    manifest = check_files(bundle)
+    judged = []
+    with Isolated(verbose=verbose) as child:
+        for artifact in manifest.artifacts:
+            if not artifact.files:
+                judged.append(artifact)
+                continue
+            known = _allowed_before(artifact.parity)
+            try:
+                parity = child.run(jobs.judge_artifact, bundle, manifest, artifact.name, known, timeout_s=timeout_s)
+            except ChildDied as error:
+                parity = Parity("fail", f"{manifest.model} as {artifact.name}: running it {error.message}")
+            judged.append(replace(artifact, parity=parity))
+    return replace(manifest, artifacts=tuple(judged))
+
+
+def verified(manifest: Manifest) -> ParityError | None:
+    """What is wrong with the artifacts of a manifest that `verify` gave; None when all that were made agree."""
+    failed = [found.parity.reason for found in manifest.artifacts if found.files and found.parity.status != "pass"]
+    return ParityError("; ".join(failed), hint="build the bundle again") if failed else None
+
+
+def _allowed_before(parity: Parity) -> dict[str, Allowed]:
+    return {
+        name: deviation.allowed
+        for check in parity.checks
+        for name, deviation in check.outputs.items()
+        if deviation.allowed
+    }
+
+
+def open_artifact(
+    bundle_dir: str | Path, name: str, signature: str | None = None, threads: int | None = None
+) -> AbstractContextManager[Runner]:
+    """A Runner over one artifact of a bundle, as a context manager; where there is one signature, that one."""
+    return targets.open_bundle(targets.find_bundle(Path(bundle_dir)), name, signature, threads).runner
+
+
+def predict(
+    target: str | Path, feed: Mapping[str, Any] | None = None, *, artifact: str | None = None, signature: str | None = None
+) -> Outputs:
+    """Ask a bundle, an artifact or an endpoint one question; without a feed, a golden or a made-up one of batch 1."""
+    opened = _open_target(target, artifact, signature)
+    with opened.runner as runner:
+        chosen: Feed = feed if feed is not None else opened.golden_feed or sample_feed(runner.signature, 1, 0)
+        return runner.run(chosen)
+
+
+def connect(url: str, *, signature: str | None = None) -> AbstractContextManager[Runner]:
+    """A Runner over `grpc://HOST:PORT/MODEL[:SIGNATURE]` or `http://HOST:PORT/MODEL[:SIGNATURE]`."""
+    from toolkit.runtimes.served import open_url  # late: grpc takes a while to load
+
+    return open_url(url, signature)
+
+
+def _open_target(target: str | Path, artifact: str | None, signature: str | None) -> targets.Opened:
+    if isinstance(target, str) and "://" in target:
+        return targets.Opened(connect(target, signature=signature), None)
+    path = Path(target)
+    if path.is_file() or (path / "saved_model.pb").exists():
+        return targets.open_file(path, signature)
+    return targets.open_bundle(targets.find_bundle(path), artifact, signature)
