@@ -1,0 +1,7 @@
+#!/usr/bin/env bash
+# Sets up .venv where needed and checks everything: bash scripts/test.sh [--all] [pytest arguments]
+set -euo pipefail
+source -- "$(dirname -- "${BASH_SOURCE[0]}")/setup.sh"
+
+set_up requirements-dev.lock requirements.lock
+exec "$root/scripts/check" "$@"
