@@ -4,6 +4,11 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from toolkit.api import build as build
+    from toolkit.api import connect as connect
+    from toolkit.api import open_artifact as open_artifact
+    from toolkit.api import predict as predict
+    from toolkit.api import verify as verify
     from toolkit.core.model import ModelSpec as ModelSpec
     from toolkit.core.parity import Tolerance as Tolerance
     from toolkit.core.tensors import Signature as Signature
@@ -13,6 +18,11 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 # Looked up on first use: `import toolkit` must load neither TensorFlow nor NumPy.
 _HOMES = {
+    "build": "toolkit.api",
+    "connect": "toolkit.api",
+    "open_artifact": "toolkit.api",
+    "predict": "toolkit.api",
+    "verify": "toolkit.api",
     "ModelSpec": "toolkit.core.model",
     "Tolerance": "toolkit.core.parity",
     "Signature": "toolkit.core.tensors",

@@ -13,7 +13,7 @@ from toolkit.build.pipeline import Options, Outcome, build_bundle, chosen_format
 from toolkit.core.artifact import Manifest
 from toolkit.core.parity import Allowed, Parity
 from toolkit.core.runner import Runner
-from toolkit.core.store import find_root
+from toolkit.core.store import find_root, newest
 from toolkit.core.tensors import Feed, Outputs, sample_feed
 from toolkit.errors import CatalogError, ParityError, ToolkitError, UsageError
 from toolkit.verify.bundle import check_files
@@ -186,3 +186,17 @@ def _open_target(target: str | Path, artifact: str | None, signature: str | None
     if path.is_file() or (path / "saved_model.pb").exists():
         return targets.open_file(path, signature)
     return targets.open_bundle(targets.find_bundle(path), artifact, signature)
+
+
+def list_models(start: Path) -> list[dict[str, Any]]:
+    """Name, description and newest bundle of every model in the project around `start`."""
+    root = find_root(start)
+    found = []
+    for name in shipped(root):
+        newest_bundle = newest(root / "exported", name)
+        try:
+            description = resolve(name, root).spec.description
+        except ToolkitError as error:
+            description = f"does not import: {error.message}"
+        found.append({"name": name, "bundle": str(newest_bundle) if newest_bundle else None, "description": description})
+    return found

@@ -185,42 +185,36 @@ def check_feed(signature: Signature, feed: Mapping[str, object]) -> dict[str, Ar
     Raises:
         FeedError: a name, dtype or shape does not fit.
     """
-    missing = [name for name in signature.inputs if name not in feed]
-    extra = [name for name in feed if name not in signature.inputs]
+    missing = [repr(name) for name in signature.inputs if name not in feed]
+    extra = [repr(name) for name in feed if name not in signature.inputs]
     if missing or extra:
         wanted = ", ".join(f"{name}: {spec}" for name, spec in signature.inputs.items())
-        found = "; ".join(
-            part
-            for part in (
-                f"missing input {', '.join(map(repr, missing))}" if missing else "",
-                f"unknown input {', '.join(map(repr, extra))}" if extra else "",
-            )
-            if part
-        )
-        raise FeedError(found, hint=f"the signature wants {wanted}")
-    arrays: dict[str, Array] = {}
-    for name, spec in signature.inputs.items():
-        given = feed[name]
-        if hasattr(given, "__array__") and not isinstance(given, np.generic):
-            given = np.asarray(given)
-            # Any way in which NumPy holds text will do; as_array looks into it.
-            held_as_text = spec.dtype == "string" and given.dtype.kind in "OSU"
-            if given.dtype.newbyteorder("=") != spec.numpy_dtype and not held_as_text:
-                raise FeedError(
-                    f"input '{name}' is {given.dtype.name}, the signature wants {spec}",
-                    hint=f"convert it to {spec.dtype} first",
-                )
-        try:
-            array = as_array(given, spec.dtype)
-        except FeedError as error:
-            raise FeedError(f"input '{name}': {error.message}", hint=error.hint) from error
-        if not spec.fits(array.shape):
+        found = [f"missing input {', '.join(missing)}"] if missing else []
+        found += [f"unknown input {', '.join(extra)}"] if extra else []
+        raise FeedError("; ".join(found), hint=f"the signature wants {wanted}")
+    return {name: _check_tensor(name, spec, feed[name]) for name, spec in signature.inputs.items()}
+
+
+def _check_tensor(name: str, spec: TensorSpec, given: object) -> Array:
+    if hasattr(given, "__array__") and not isinstance(given, np.generic):
+        given = np.asarray(given)
+        # Any way in which NumPy holds text will do; as_array looks into it.
+        held_as_text = spec.dtype == "string" and given.dtype.kind in "OSU"
+        if given.dtype.newbyteorder("=") != spec.numpy_dtype and not held_as_text:
             raise FeedError(
-                f"input '{name}' has shape {list(array.shape)}, the signature wants {spec}",
-                hint="* is any size; the first dimension counts the rows",
+                f"input '{name}' is {given.dtype.name}, the signature wants {spec}",
+                hint=f"convert it to {spec.dtype} first",
             )
-        arrays[name] = array
-    return arrays
+    try:
+        array = as_array(given, spec.dtype)
+    except FeedError as error:
+        raise FeedError(f"input '{name}': {error.message}", hint=error.hint) from error
+    if not spec.fits(array.shape):
+        raise FeedError(
+            f"input '{name}' has shape {list(array.shape)}, the signature wants {spec}",
+            hint="* is any size; the first dimension counts the rows",
+        )
+    return array
 
 
 def sample_feed(signature: Signature, batch_size: int, seed: int) -> dict[str, Array]:

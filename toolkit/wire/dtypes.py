@@ -69,8 +69,14 @@ BY_NUMBER: Mapping[int, WireDtype] = MappingProxyType(
     {
         dtype.number: dtype
         for dtype in (
-            *(WireDtype(name, DataType.Value(key), word, field, NUMPY_DTYPES[name]) for name, key, word, field in _ROWS),
-            *(WireDtype(name, DataType.Value(f"DT_{name.upper()}"), name, field, kind) for name, field, kind in _FOREIGN),
+            *(
+                WireDtype(name, DataType.Value(key), word, field, NUMPY_DTYPES[name])
+                for name, key, word, field in _ROWS
+            ),
+            *(
+                WireDtype(name, DataType.Value(f"DT_{name.upper()}"), name, field, kind)
+                for name, field, kind in _FOREIGN
+            ),
         )
     }
 )

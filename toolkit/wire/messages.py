@@ -1,11 +1,11 @@
 """What TensorFlow Serving's protocols say, as plain data that no transport and no protobuf shows through."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
-from toolkit.core.tensors import Feed, Outputs
+from toolkit.core.tensors import Array, Feed, Outputs
 
 DEFAULT_SIGNATURE = "serving_default"
 
@@ -42,6 +42,15 @@ class Target:
     label: str | None = None
     signature: str = ""
 
+    @property
+    def signature_name(self) -> str:
+        """The signature meant, the default one by its name."""
+        return self.signature or DEFAULT_SIGNATURE
+
+    def answered_by(self, version: int) -> "Target":
+        """The target as an answer names it: the version that answered and the signature by its name."""
+        return replace(self, version=version, label=None, signature=self.signature_name)
+
 
 @dataclass(frozen=True, slots=True)
 class PredictRequest:
@@ -58,6 +67,62 @@ class PredictResponse:
 
     target: Target
     outputs: Outputs
+
+
+@dataclass(frozen=True, slots=True)
+class ExamplesRequest:
+    """Serialized tf.Examples to classify or regress, each with the request's context in front of it."""
+
+    target: Target
+    examples: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassifyResponse:
+    """Labels and scores, each [examples, classes]; a model may give only one of them."""
+
+    target: Target
+    labels: Array | None
+    scores: Array | None
+
+
+@dataclass(frozen=True, slots=True)
+class RegressResponse:
+    """A value for each example."""
+
+    target: Target
+    values: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One signature to evaluate and its method, by TensorFlow Serving's name of the method."""
+
+    target: Target
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class MultiRequest:
+    """The same examples for several signatures of one model."""
+
+    tasks: tuple[Task, ...]
+    examples: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MultiResponse:
+    """An answer for each task."""
+
+    results: tuple[ClassifyResponse | RegressResponse, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MetadataRequest:
+    """What a client wants to know of a model; only signature_def is ever answered."""
+
+    target: Target
+    fields: tuple[str, ...] = ("signature_def",)
 
 
 class State(Enum):

@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from types import ModuleType
 from typing import Any
 
+from google.protobuf import json_format, text_format
 from google.protobuf.message import DecodeError, EncodeError
 
 from toolkit.errors import UnavailableError, WireError
@@ -137,3 +138,41 @@ def serialize(message: Message) -> bytes:
         raise WireError(
             f"{message.DESCRIPTOR.name} cannot be written: {error}", hint="a message is smaller than 2 GiB"
         ) from error
+
+
+def text_of(message: Message) -> str:
+    """A message in protobuf's text format."""
+    return text_format.MessageToString(message)
+
+
+def parse_text(kind: Any, text: str) -> Message:
+    """The message of that kind in protobuf's text format.
+
+    Raises:
+        WireError: the text is no such message; says where.
+    """
+    try:
+        return text_format.Parse(text, kind())
+    except (text_format.ParseError, UnicodeError) as error:
+        raise WireError(
+            f"the text is no {kind.DESCRIPTOR.name}: {error}", hint="compare it with TensorFlow Serving's examples"
+        ) from error
+
+
+def json_of(message: Message) -> Any:
+    """A message as JSON values with every field named, as the server prints it."""
+    return json_format.MessageToDict(
+        message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
+
+
+def parse_json_value(kind: Any, value: Any) -> Message:
+    """The message of that kind in JSON values, as the server printed it; fields it does not know are skipped.
+
+    Raises:
+        WireError: the values are no such message.
+    """
+    try:
+        return json_format.ParseDict(value, kind(), ignore_unknown_fields=True)
+    except (json_format.ParseError, UnicodeError, RecursionError) as error:
+        raise WireError(f"the JSON is no {kind.DESCRIPTOR.name}: {error}", hint="check what the peer speaks") from error

@@ -71,7 +71,7 @@ def _shape(proto: Message) -> tuple[int, ...]:
         # A product that overflows is refused even where a later 0 would undo it, as TensorFlow does.
         count *= size
         if size < 0 or count > _MAX_ELEMENTS:
-            raise WireError(f"shape {list(shape)} is no shape", hint="dimensions are 0 or more, their product below 2^63")
+            raise WireError(f"shape {list(shape)} is no shape", hint="sizes are 0 or more, their product below 2^63")
     return shape
 
 
@@ -80,7 +80,7 @@ def _from_content(content: bytes, dtype: WireDtype, count: int) -> Array:
         return _strings_from_content(content, count)
     if len(content) != count * dtype.numpy.itemsize:
         raise WireError(
-            f"tensor_content has {len(content)} bytes, {count} values of {dtype.word} take {count * dtype.numpy.itemsize}",
+            f"tensor_content has {len(content)} bytes; {count} of {dtype.word} take {count * dtype.numpy.itemsize}",
             hint="send the raw little-endian values of the whole shape",
         )
     # Any byte but 0 is true; NumPy compares bools by their bytes, so they are made 0 or 1.
@@ -143,7 +143,8 @@ def _values(listed: Any, dtype: WireDtype) -> Array:
         parts = np.array(listed, np.float32 if dtype.name == "complex64" else np.float64)
         return parts[: len(parts) // 2 * 2].view(dtype.numpy)
     if dtype.field == "int_val":
-        return np.array(listed, np.int32).astype(dtype.numpy)
+        held = dtype.numpy[dtype.name] if dtype.numpy.names else dtype.numpy
+        return np.array(listed, np.int32).astype(held).view(dtype.numpy)
     return np.array(listed, dtype.numpy)
 
 
@@ -166,10 +167,13 @@ def fill_tensor(proto: Message, array: Array, *, content: bool) -> None:
     for size in array.shape:
         proto.tensor_shape.dim.add().size = size
     if dtype.name == "string":
-        proto.string_val.extend([item if isinstance(item, bytes) else _text(item) for item in array.ravel().tolist()])
-    elif content or dtype.numpy.kind == "V":
-        # "V" is what ml_dtypes' small floats and integers are to NumPy, bfloat16 among them.
-        _fill_raw(proto, array, dtype, content=content)
+        proto.string_val.extend(_texts(array))
+    elif content:
+        proto.tensor_content = array.astype(dtype.numpy, copy=False).tobytes()
+    elif dtype.field == "float8_val":
+        proto.float8_val = array.astype(dtype.numpy, copy=False).tobytes()
+    elif dtype.name in _OPAQUE:
+        raise WireError(f"{dtype.word} cannot leave the server", hint="return a tensor of numbers or text")
     else:
         getattr(proto, dtype.field).extend(_listed(array, dtype))
 
@@ -180,7 +184,7 @@ def fill_string_content(proto: Message, array: Array) -> None:
     del proto.tensor_shape.dim[:]
     for size in array.shape:
         proto.tensor_shape.dim.add().size = size
-    items = [item if isinstance(item, bytes) else _text(item) for item in array.ravel().tolist()]
+    items = _texts(array)
     proto.tensor_content = b"".join(_varint(len(item)) for item in items) + b"".join(items)
 
 
@@ -193,25 +197,24 @@ def _varint(number: int) -> bytes:
     return bytes(encoded)
 
 
+def _texts(array: Array) -> list[bytes]:
+    return [item if isinstance(item, bytes) else _text(item) for item in array.ravel().tolist()]
+
+
 def _text(item: object) -> bytes:
     if isinstance(item, str):
         return item.encode("utf-8", "surrogateescape")
     raise WireError(f"a string tensor cannot hold {type(item).__name__}", hint="give text or bytes")
 
 
-def _fill_raw(proto: Message, array: Array, dtype: WireDtype, *, content: bool) -> None:
-    if content:
-        proto.tensor_content = array.astype(dtype.numpy, copy=False).tobytes()
-    elif dtype.name == "bfloat16":
-        proto.half_val.extend(np.ascontiguousarray(array).view(np.uint16).ravel().tolist())
-    else:
-        raise WireError(f"{dtype.word} is never listed by value", hint="send it as tensor_content")
-
-
 def _listed(array: Array, dtype: WireDtype) -> list[Any]:
     flat = np.ascontiguousarray(array, dtype.numpy).ravel()
-    if dtype.name == "float16":
+    if dtype.name in _HALVES:
         flat = flat.view(np.uint16)
     elif dtype.numpy.kind == "c":
         flat = flat.view(np.float32 if dtype.name == "complex64" else np.float64)
+    elif dtype.numpy.names:
+        flat = flat[dtype.name]
+    elif dtype.numpy.kind == "V":
+        flat = flat.astype(np.int8)
     return flat.tolist()
