@@ -6,17 +6,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from toolkit.build import jobs, targets
-from toolkit.build.catalog import Entry, resolve, resolve_object, shipped
-from toolkit.build.isolate import ChildDied, Isolated
-from toolkit.build.pipeline import Options, Outcome, build_bundle, chosen_formats
+from toolkit.building import jobs, targets
+from toolkit.building.catalog import Entry, resolve, resolve_object, shipped
+from toolkit.building.isolate import ChildDied, Isolated
+from toolkit.building.pipeline import Options, Outcome, build_bundle, chosen_formats
 from toolkit.core.artifact import Manifest
 from toolkit.core.parity import Allowed, Parity
 from toolkit.core.runner import Runner
 from toolkit.core.store import find_root, newest
 from toolkit.core.tensors import Feed, Outputs, sample_feed
 from toolkit.errors import CatalogError, ParityError, ToolkitError, UsageError
-from toolkit.verify.bundle import check_files
+from toolkit.verifying.bundle import check_files
 
 DEFAULT_TIMEOUT_S = 600.0
 Reporter = Callable[[str, str], None]

@@ -54,7 +54,7 @@ def _plain(candidate: Any) -> FunctionType | None:
 
 def _is_users(function: FunctionType) -> bool:
     name = function.__code__.co_filename
-    return "site-packages" not in name and "/toolkit/build/" not in name and not name.startswith("<")
+    return "site-packages" not in name and "/toolkit/building/" not in name and not name.startswith("<")
 
 
 def _called(function: FunctionType, owner: Any) -> Iterator[Any]:

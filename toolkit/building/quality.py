@@ -5,16 +5,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from toolkit.build.isolate import ChildDied, Isolated
-from toolkit.build.jobs import answer, close_runner, judge_artifact
-from toolkit.build.load import first_line, own_frame
+from toolkit.building.isolate import ChildDied, Isolated
+from toolkit.building.jobs import answer, close_runner, judge_artifact
+from toolkit.building.load import first_line, own_frame
 from toolkit.core.artifact import Artifact, Manifest, Quality
 from toolkit.core.model import DEFAULT_SIGNATURE, Predict, TracedModel
 from toolkit.core.parity import Allowed, Parity
 from toolkit.core.plugins import Opening
 from toolkit.core.tensors import Feed, Outputs
 from toolkit.errors import CatalogError, ToolkitError
-from toolkit.verify.bundle import runtimes_for
+from toolkit.verifying.bundle import runtimes_for
 
 
 class Limits(Protocol):

@@ -118,7 +118,7 @@ def _broken_import(what: str, error: Exception) -> CatalogError:
         place = f"{error.filename}:{error.lineno}"
     else:
         frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
-        own = [frame for frame in frames if "/toolkit/build/" not in frame.filename] or frames
+        own = [frame for frame in frames if "/toolkit/building/" not in frame.filename] or frames
         place = f"{own[-1].filename}:{own[-1].lineno}" if own else what
     text = (str(error).splitlines() or [""])[0]
     return CatalogError(f"{what} does not import: {type(error).__name__}: {text}", hint=f"see {place}")

@@ -11,7 +11,7 @@ from toolkit.core.parity import Allowed, Parity
 from toolkit.core.plugins import FORMATS, RUNTIMES, Opening
 from toolkit.core.runner import Runner
 from toolkit.core.tensors import Feed, Outputs, Signature
-from toolkit.verify.bundle import judge
+from toolkit.verifying.bundle import judge
 
 
 def warm_up() -> None:

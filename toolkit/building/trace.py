@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.build.calling import Call, calls_of, restored_calls
-from toolkit.build.load import Built, first_line, own_frame
-from toolkit.build.samples import sampler_of
+from toolkit.building.calling import Call, calls_of, restored_calls
+from toolkit.building.load import Built, first_line, own_frame
+from toolkit.building.samples import sampler_of
 from toolkit.core.model import ModelSpec, Predict, TracedModel, TraceFacts
 from toolkit.core.tensors import Array, Feed, Outputs, Signature, TensorSpec, dtype_name
 from toolkit.errors import ToolkitError, TraceError

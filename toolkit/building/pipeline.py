@@ -6,14 +6,14 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from toolkit.build.baseline import Baseline, record_baseline
-from toolkit.build.catalog import Entry
-from toolkit.build.exports import Exporter
-from toolkit.build.isolate import Isolated
-from toolkit.build.load import build_model
-from toolkit.build.machine import toolchain
-from toolkit.build.quality import Judge
-from toolkit.build.trace import trace_model
+from toolkit.building.baseline import Baseline, record_baseline
+from toolkit.building.catalog import Entry
+from toolkit.building.exports import Exporter
+from toolkit.building.isolate import Isolated
+from toolkit.building.load import build_model
+from toolkit.building.machine import toolchain
+from toolkit.building.quality import Judge
+from toolkit.building.trace import trace_model
 from toolkit.core.artifact import GOLDEN, MANIFEST, Artifact, Manifest, Source
 from toolkit.core.golden import write_golden
 from toolkit.core.model import TracedModel

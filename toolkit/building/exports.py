@@ -5,10 +5,10 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from toolkit.build.isolate import Isolated
-from toolkit.build.jobs import convert
-from toolkit.build.load import first_line
-from toolkit.build.machine import available_bytes
+from toolkit.building.isolate import Isolated
+from toolkit.building.jobs import convert
+from toolkit.building.load import first_line
+from toolkit.building.machine import available_bytes
 from toolkit.core.artifact import Artifact
 from toolkit.core.model import TracedModel
 from toolkit.core.parity import Parity

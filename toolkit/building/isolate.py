@@ -41,7 +41,7 @@ class Isolated:
         output = None if self._verbose else self._log
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "toolkit.build.worker", str(theirs.fileno()), str(os.getpid())],
+                [sys.executable, "-m", "toolkit.building.worker", str(theirs.fileno()), str(os.getpid())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=sys.stderr.fileno() if self._verbose else output,

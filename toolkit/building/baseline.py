@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.build.load import first_line, own_frame
+from toolkit.building.load import first_line, own_frame
 from toolkit.core.artifact import Behaviour
 from toolkit.core.golden import Case
 from toolkit.core.model import TracedModel
@@ -14,8 +14,8 @@ from toolkit.core.parity import DEFAULT_TOLERANCES, EXACT
 from toolkit.core.tensors import Feed, Outputs
 from toolkit.errors import TraceError
 from toolkit.graphs.resources import resources_of
-from toolkit.verify.compare import compare
-from toolkit.verify.parity import AGAIN, chosen_rows, single_row
+from toolkit.verifying.compare import compare
+from toolkit.verifying.parity import AGAIN, chosen_rows, single_row
 
 BATCH_SIZES = (1, 7, 32)
 

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.build.calling import Call, flatten
-from toolkit.build.load import first_line, own_frame
+from toolkit.building.calling import Call, flatten
+from toolkit.building.load import first_line, own_frame
 from toolkit.core.model import ModelSpec
 from toolkit.core.tensors import Array, Signature, TensorSpec, as_array, check_feed, sample_feed
 from toolkit.errors import CatalogError, FeedError

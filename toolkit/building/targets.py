@@ -13,7 +13,7 @@ from toolkit.core.runner import CheckedRunner, Runner
 from toolkit.core.store import versions
 from toolkit.core.tensors import Feed, Signature
 from toolkit.errors import CatalogError, UsageError, nearest
-from toolkit.verify.bundle import runtimes_for
+from toolkit.verifying.bundle import runtimes_for
 
 _SUFFIXES = {".onnx": "onnx", ".tflite": "tflite"}
 

@@ -11,7 +11,7 @@ from toolkit.core.parity import Allowed, Parity
 from toolkit.core.plugins import FORMATS, RUNTIMES, Opening, Runtime
 from toolkit.core.store import hash_files
 from toolkit.errors import ParityError, ToolkitError
-from toolkit.verify.parity import Expectation, check_runner
+from toolkit.verifying.parity import Expectation, check_runner
 
 
 def check_files(bundle: Path) -> Manifest:

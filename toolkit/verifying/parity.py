@@ -12,7 +12,7 @@ from toolkit.core.parity import DEFAULT_TOLERANCES, EXACT, Allowed, Check, Devia
 from toolkit.core.runner import Runner
 from toolkit.core.tensors import Array, Feed, Outputs, Signature, TensorSpec
 from toolkit.errors import ToolkitError
-from toolkit.verify.compare import allow, compare, worse
+from toolkit.verifying.compare import allow, compare, worse
 
 AGAIN = ".again"  # the case that is the second call of the one before it
 
