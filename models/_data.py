@@ -1,6 +1,6 @@
 """Turns the committed data and weight files into rows that models are sampled, calibrated and evaluated with."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -15,6 +15,7 @@ HERE = Path(__file__).resolve().parent
 DATA = HERE / "data"
 WEIGHTS = HERE / "weights"
 LANGUAGES = ("de", "el", "en", "es", "fi", "fr", "it", "nl", "pl", "pt", "ru", "sv", "tr")
+TOKENS = 48
 # One feed of all held-out rows would ask for much memory of the convolutional models.
 EVALUATED_AT_ONCE = 50
 
@@ -108,6 +109,30 @@ def sentences() -> Split:
     labels = np.array([LANGUAGES.index(language) for language in languages])
     text = as_array(texts, "string")
     return split({"text": text}, labels, np.array([part == "held_out" for part in parts]))
+
+
+@cache
+def alphabet() -> dict[str, int]:
+    """Token of each letter that training knows; 0 is padding and 1 any other letter."""
+    texts = sentences().train.columns["text"]
+    letters = sorted(set("".join(text.decode().lower() for text in texts)))
+    return {letter: at for at, letter in enumerate(letters, start=2)}
+
+
+def encoded(texts: Iterable[str]) -> Array:
+    """A row of TOKENS letters for each text, cut off or padded with 0 at the end."""
+    known = alphabet()
+    rows = [[known.get(letter, 1) for letter in text.lower()[:TOKENS]] for text in texts]
+    return np.array([row + [0] * (TOKENS - len(row)) for row in rows], dtype=np.int32)
+
+
+@cache
+def letters() -> Split:
+    """The sentences as `tokens`, one for each of their first letters."""
+    parts = (sentences().train, sentences().held_out)
+    return Split(
+        *(Rows({"tokens": encoded(text.decode() for text in part.columns["text"])}, part.labels) for part in parts)
+    )
 
 
 def resized(images: Array, size: int) -> Array:
