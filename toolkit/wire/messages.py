@@ -125,6 +125,52 @@ class MetadataRequest:
     fields: tuple[str, ...] = ("signature_def",)
 
 
+class Keep(Enum):
+    """Which versions of a model a server keeps loaded."""
+
+    LATEST = "latest"
+    ALL = "all"
+    SPECIFIC = "specific"
+
+
+@dataclass(frozen=True, slots=True)
+class VersionPolicy:
+    """Which versions to keep loaded: the latest `count`, all, or those listed."""
+
+    keep: Keep = Keep.LATEST
+    count: int = 1
+    versions: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelConfig:
+    """One model of a server's configuration.
+
+    Args:
+        name: what clients call it.
+        base_path: the directory of its versions.
+        platform: what runs it; TensorFlow Serving knows only `tensorflow`.
+        model_type: the deprecated number that stood where the platform stands now; 0 where it is not set.
+        policy: which versions to keep.
+        labels: label to version.
+    """
+
+    name: str
+    base_path: str
+    platform: str = "tensorflow"
+    model_type: int = 0
+    policy: VersionPolicy = VersionPolicy()
+    labels: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ReloadRequest:
+    """The models a server shall have from now on; None where the request holds no list of models."""
+
+    models: tuple[ModelConfig, ...] | None
+    metrics: tuple[str, ...] = ()
+
+
 class State(Enum):
     """Where one version is in its life; the values are those of the wire."""
 

@@ -1,4 +1,4 @@
-"""What a served model says of its signatures: SignatureDef to plain data and back, and toolkit's own signatures as one."""
+"""What a served model says of its signatures: SignatureDef to plain data, and toolkit's own signature as one."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -49,7 +49,7 @@ class ServedSignature:
     @property
     def defaults(self) -> Mapping[str, Message]:
         """TensorProtos that stand in for inputs a request leaves out."""
-        return self.proto.defaults  # type: ignore[no-any-return]  # a protobuf map
+        return self.proto.defaults
 
     def debug_text(self) -> str:
         """The proto as the server prints it in an answer.

@@ -5,11 +5,11 @@ Clients match these texts, so they are the server's to the letter; the hint is o
 
 from collections.abc import Collection
 
-from toolkit.errors import Fault, ServingError
+from toolkit.errors import Fault, ServingError, WireError
 from toolkit.wire.messages import Target
 
 
-class SilentError(ServingError):
+class SilentError(WireError):
     """An error for which the real server sends its code and not a word; our message is for the log."""
 
 
@@ -24,9 +24,9 @@ def _names(names: Collection[str]) -> str:
 # Which model
 
 
-def missing_spec() -> ServingError:
+def missing_spec() -> WireError:
     """A gRPC request without a ModelSpec."""
-    return _invalid("Missing ModelSpec", "set model_spec.name")
+    return WireError("Missing ModelSpec", hint="set model_spec.name")
 
 
 def missing_name() -> ServingError:
