@@ -9,6 +9,7 @@ import click
 
 from toolkit import __version__
 from toolkit.cli.output import Answer, Output
+from toolkit.cli.quiet import quiet_libraries
 from toolkit.errors import ExitCode, ToolkitError, nearest
 
 # One line each, here, so that --help imports no verb.
@@ -31,8 +32,12 @@ class Verbs(click.Group):
         """The verb's command, with the options that every verb has."""
         if name not in VERBS:
             raise click.UsageError(f"there is no command '{name}'; {nearest(name, list(VERBS))}")
-        command: click.Command = importlib.import_module(f"toolkit.cli.{name}").command
-        return with_common_options(command)
+        return with_common_options(importlib.import_module(f"toolkit.cli.{name}").command)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs the verb while stdout is kept for its answer; --help of a verb was written before."""
+        with ctx.obj.only_documents_on_stdout():
+            return super().invoke(ctx)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The table of verbs, without importing them."""
@@ -56,8 +61,8 @@ def _remember(ctx: click.Context, option: click.Parameter, value: bool) -> None:
     output: Output = ctx.find_root().obj
     assert option.name is not None
     setattr(output, option.name, value)
-    if option.name == "verbose":
-        quiet_tensorflow(value)
+    if option.name == "verbose" and not value and not ctx.resilient_parsing:
+        quiet_libraries()
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -70,8 +75,7 @@ def main(argv: list[str] | None = None) -> None:
     """Run the command line and end the process with its exit code."""
     arguments = sys.argv[1:] if argv is None else argv
     output = Output(json="--json" in arguments, command=next((part for part in arguments if part in VERBS), ""))
-    with output.only_documents_on_stdout():
-        code = run(arguments, output)
+    code = run(arguments, output)
     sys.stdout.flush()
     sys.exit(code)
 
@@ -111,16 +115,6 @@ class _Usage(ToolkitError):
 def _usage_error(error: click.ClickException) -> ToolkitError:
     command = getattr(getattr(error, "ctx", None), "command_path", "tfx-export")
     return _Usage(error.format_message(), hint=f"`{command} --help` lists what it takes")
-
-
-def quiet_tensorflow(verbose: bool) -> None:  # noqa: FBT001  # one switch, named by the function
-    """Keeps TensorFlow's chatter out unless it is asked for; must run before TensorFlow is loaded."""
-    import logging
-
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "0" if verbose else "3"
-    if not verbose:
-        for name in ("tensorflow", "tf2onnx", "absl"):
-            logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def command_of(name: str) -> Any:

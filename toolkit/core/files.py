@@ -15,7 +15,7 @@ from types import MappingProxyType
 from toolkit.errors import ParityError, StoreError, UsageError
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
-DENIED = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
+UNWRITABLE = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO})
 _ELSEWHERE = "choose another place, with --out or a root elsewhere"
 _HINTS: Mapping[int, str] = MappingProxyType(
     {

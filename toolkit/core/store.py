@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from toolkit.core.files import (
-    DENIED,
     FULL,
+    UNWRITABLE,
     digest_of,
     exclusive,
     folder,
@@ -80,7 +80,9 @@ def read_toml(path: Path) -> dict[str, Any]:
         line = data.count(b"\n", 0, error.start) + 1
         raise UsageError(f"{path} is not UTF-8 (at line {line})", hint="save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
-        raise UsageError(f"{path} is not TOML: {error}", hint="correct that line") from error
+        # The parser has no number for the last line, where what was opened should have been closed.
+        problem = str(error).replace("at end of document", f"at the end, line {len(data.splitlines())}")
+        raise UsageError(f"{path} is not TOML: {problem}", hint="correct that line") from error
 
 
 @contextmanager
@@ -137,7 +139,7 @@ def _is_about(error: OSError, base: Path) -> bool:
     if error.errno in FULL:
         return True
     inside = isinstance(error.filename, str) and Path(error.filename).absolute().is_relative_to(base.absolute())
-    return error.errno in DENIED and inside
+    return error.errno in UNWRITABLE and inside
 
 
 def publish(stage: Path, base: Path, finish: Callable[[int], None]) -> Path:

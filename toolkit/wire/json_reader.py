@@ -1,0 +1,105 @@
+"""JSON text to Python values, accepting and refusing what TensorFlow Serving's parser accepts and refuses.
+
+That parser is RapidJSON, told to take NaN and Infinity and to stop after the first value. It keeps every member of an
+object, takes bytes that are no UTF-8, and reports each error with its offset. Almost all requests need none of this and
+go through orjson; what orjson refuses, or may have read otherwise, is read again.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import orjson
+
+from toolkit.errors import WireError
+from toolkit.wire import json_scanner
+from toolkit.wire.json_scanner import build_object
+
+_MAX_INTEGER = 2**64 - 1
+_MIN_INTEGER = -(2**63)
+_NAMED_NUMBERS = re.compile(rb"NaN|Infinity")
+
+
+def read_json(body: bytes) -> Any:
+    """The JSON value that a body starts with; text that is no UTF-8 keeps its bytes as surrogate escapes.
+
+    Raises:
+        WireError: there is none; in the server's words.
+    """
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return _read_again(body)
+    if isinstance(value, dict) and body.count(b":") != _members(value):
+        # A colon in some text, or a name that stands twice: orjson would keep the last, the server uses the first.
+        return _read_all_members(body)
+    return value
+
+
+def read_json_object(body: bytes) -> dict[str, Any]:
+    """The JSON object that a request's body has to be.
+
+    Raises:
+        WireError: it is none; in the server's words.
+    """
+    from toolkit.wire.json_writer import debug_text
+
+    if not body:
+        raise WireError("JSON Parse error: The document is empty", hint="send a JSON object")
+    value = read_json(body)
+    if not isinstance(value, dict):
+        raise WireError(f"JSON Value: {debug_text(value)} Is not object", hint="send a JSON object")
+    return value
+
+
+def members(value: dict[str, Any]) -> Sequence[tuple[str, Any]]:
+    """Every member of an object in order, also those whose name stands twice."""
+    return json_scanner.members(value)
+
+
+def _members(value: Any) -> int:
+    """How many members the objects have that can be found cheaply; lists of numbers are not looked into."""
+    if isinstance(value, dict):
+        return len(value) + sum(_members(item) for item in value.values() if isinstance(item, dict | list))
+    if value and isinstance(value[0], dict | list):
+        first = value[0]
+        if isinstance(first, dict) or (first and isinstance(first[0], dict | list)):
+            return sum(_members(item) for item in value if isinstance(item, dict | list))
+    return 0
+
+
+def _read_again(body: bytes) -> Any:
+    if _NAMED_NUMBERS.search(body) and b"\\u" not in body:
+        try:
+            return json.loads(
+                body.decode(),
+                object_pairs_hook=build_object,
+                parse_int=_integer,
+                parse_float=_finite,
+            )
+        except (ValueError, RecursionError):
+            pass  # the scanner finds out what is wrong, and where
+    return json_scanner.scan(body)
+
+
+def _read_all_members(body: bytes) -> Any:
+    try:
+        return json.loads(body, object_pairs_hook=build_object, parse_int=_integer)
+    except (ValueError, RecursionError):
+        return json_scanner.scan(body)
+
+
+def _integer(text: str) -> int | float:
+    # Longer than any 64-bit number; also keeps clear of Python's own limit on digits.
+    if len(text) > 20:
+        return float(text)
+    number = int(text)
+    return number if _MIN_INTEGER <= number <= _MAX_INTEGER else float(number)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number in (float("inf"), float("-inf")):
+        raise ValueError(text)
+    return number
