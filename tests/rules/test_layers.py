@@ -8,7 +8,7 @@ import pytest
 
 # The last is toolkit/__init__.py, which hands out names of all others.
 LAYERS = (
-    "errors < core < wire < graphs < formats < runtimes < verify < build"
+    "errors < core < wire < graphs < formats < runtimes < verifying < building"
     " < serving < measure < deploy < insight < api < cli"
 )
 ORDER = [*LAYERS.split(" < "), "toolkit"]
@@ -51,7 +51,7 @@ def test_a_planted_violation_is_found(tmp_path: Path, module: str, source: str) 
         ("wire/rest.py", "from toolkit.core.tensors import Signature"),
         ("wire/rest.py", "from toolkit.wire import messages"),
         ("formats/rewrites/gelu.py", "from ..onnx import FORMAT\nfrom ...errors import ExportError"),
-        ("build/pipeline.py", "from toolkit import __version__"),
+        ("building/pipeline.py", "from toolkit import __version__"),
         ("cli/main.py", "import_module('toolkit.cli.build')\nimport toolkitten"),
         ("__init__.py", "from toolkit.api import build"),
     ],
