@@ -27,6 +27,13 @@ def test_the_pins_are_within_what_pyproject_asks_for(root: Path, lock: str) -> N
     assert [text for text in wanted if not fits(Requirement(text), found)] == []
 
 
+def test_nothing_stays_that_pyproject_no_longer_asks_for(root: Path) -> None:
+    project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
+    text = (root / "requirements.lock").read_text(encoding="utf-8")
+    direct = {block.split("==")[0] for block in re.split(r"\n(?=\S)", text) if "tfx-export (pyproject.toml)" in block}
+    assert direct == {canonicalize_name(Requirement(line).name) for line in project["project"]["dependencies"]}
+
+
 def test_the_development_lock_holds_the_whole_runtime_lock(root: Path) -> None:
     # scripts/test.sh counts requirements.lock as installed once it has installed the other.
     runtime, development = (pins(root / lock) for lock in LOCKS)
