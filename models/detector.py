@@ -98,8 +98,14 @@ def best_of(boxes: Any, scores: Any) -> dict[str, Any]:
     import tensorflow as tf
 
     best = tf.reduce_max(scores, axis=-1)
-    picked, count = tf.image.non_max_suppression_padded(
-        boxes, best, MOST, SUPPRESSING_OVERLAP, LEAST_SCORE, pad_to_max_output_size=True
+    # The one op: tf.image's padded form is a nest of loops instead, which ONNX runtimes cannot open.
+    picked, count = tf.raw_ops.NonMaxSuppressionV4(
+        boxes=boxes,
+        scores=best,
+        max_output_size=MOST,
+        iou_threshold=SUPPRESSING_OVERLAP,
+        score_threshold=LEAST_SCORE,
+        pad_to_max_output_size=True,
     )
     used = tf.range(MOST) < count
     classes = tf.gather(tf.argmax(scores, axis=-1, output_type=tf.int32), picked)

@@ -20,11 +20,14 @@ def network() -> Any:
     tokens = keras.Input((TOKENS,), dtype="int32", name="tokens")
     letter = keras.layers.Embedding(len(alphabet()) + 2, WIDTH, name="letter")(tokens)
     group = keras.layers.Conv1D(WIDTH, 3, padding="same", activation=exact_gelu, name="group")(letter)
-    # The same for every row; its one row is added to each of the batch.
-    place = keras.layers.Embedding(TOKENS, WIDTH, name="place")(keras.ops.arange(TOKENS)[None])
+    # From the tokens, though they do not matter: a layer called on a constant is computed while the model is built,
+    # and its weights are no part of the model.
+    places = keras.ops.zeros_like(tokens) + keras.ops.arange(TOKENS)
+    place = keras.layers.Embedding(TOKENS, WIDTH, name="place")(places)
     x = keras.layers.Dropout(0.2, name="dropout")(keras.layers.Add(name="group_at_place")([group, place]))
-    # By hand, since a convolution drops the mask that an embedding would pass on.
-    used = keras.ops.not_equal(tokens, 0)
+    # By hand, since a convolution drops the mask that an embedding would pass on. The first place always counts:
+    # an empty sentence would have a mean of nothing, which is no number.
+    used = keras.ops.logical_or(keras.ops.not_equal(tokens, 0), keras.ops.equal(places, 0))
     for at in range(1, BLOCKS + 1):
         x = _block(x, used, at)
     x = keras.layers.LayerNormalization(name="normalization")(x)

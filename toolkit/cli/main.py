@@ -1,5 +1,6 @@
 """The command `tfx-export`: finds the verb, runs it, and turns its answer or error into output and an exit code."""
 
+import functools
 import importlib
 import os
 import sys
@@ -34,11 +35,6 @@ class Verbs(click.Group):
             raise click.UsageError(f"there is no command '{name}'; {nearest(name, list(VERBS))}")
         return with_common_options(importlib.import_module(f"toolkit.cli.{name}").command)
 
-    def invoke(self, ctx: click.Context) -> Any:
-        """Runs the verb while stdout is kept for its answer; --help of a verb was written before."""
-        with ctx.obj.only_documents_on_stdout():
-            return super().invoke(ctx)
-
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The table of verbs, without importing them."""
         with formatter.section("Commands"):
@@ -46,14 +42,26 @@ class Verbs(click.Group):
 
 
 def with_common_options(command: click.Command) -> click.Command:
-    """Adds --json, -q and -v once."""
+    """Adds --json, -q and -v, and keeps stdout for the answer while the verb runs."""
     known = {option.name for option in command.params}
+    if "verbose" in known:
+        return command
     common = (
         click.Option(["--json"], is_flag=True, expose_value=False, callback=_remember, help="One JSON document on stdout."),
         click.Option(["-q", "--quiet"], is_flag=True, expose_value=False, callback=_remember, help="No progress."),
         click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, callback=_remember, help="TensorFlow's own output too."),
     )
-    command.params += [option for option in common if option.name not in known]
+    command.params += common
+    verb = command.callback
+    assert verb is not None
+
+    @functools.wraps(verb)
+    def answer(*args: Any, **kwargs: Any) -> Any:
+        output: Output = click.get_current_context().find_root().obj
+        with output.only_documents_on_stdout():
+            return verb(*args, **kwargs)
+
+    command.callback = answer
     return command
 
 

@@ -22,7 +22,7 @@ from numpy.lib import format as npy
 
 from toolkit.core.files import storage_errors
 from toolkit.core.tensors import NUMPY_DTYPES, Array, Feed, Outputs, Signature, TensorSpec, as_array, dtype_name
-from toolkit.errors import ParityError
+from toolkit.errors import CatalogError, ParityError
 
 _ENTRY = re.compile(r"([^/#]*)/([^/#]*)/(feed|output)/([^#]*)(#bytes|#offsets|#shape|)\.npy")
 _AMBIGUOUS = re.compile(r"[%#/\\\x00-\x1f\x7f\ud800-\udfff]")
@@ -99,9 +99,10 @@ def _escape(text: str, keep: str = "") -> str:
 
 
 def _write_tensor(archive: zipfile.ZipFile, key: str, array: Array) -> None:
-    name = dtype_name(array.dtype)
-    if name not in NUMPY_DTYPES:
-        raise ParityError(f"golden tensor {key} is {name}, which no tensor can be", hint=f"use {sorted(NUMPY_DTYPES)}")
+    try:
+        name = dtype_name(array.dtype)
+    except CatalogError as error:
+        raise ParityError(f"golden tensor {key}: {error.message}", hint=error.hint) from error
     if name != "string":
         stored = _stored(name)
         whole = array.view(stored) if name == "bfloat16" else array
@@ -166,10 +167,10 @@ def read_golden(path: Path, signatures: Mapping[str, Signature]) -> list[Case]:
         # Asked first: opening a named pipe would wait for ever.
         if not path.is_file():
             raise ParityError(f"{path} is missing", hint="build the bundle again")
-        size_bytes, file = path.stat().st_size, path.open("rb")
+        file = path.open("rb")
     with file, _distrust(path), zipfile.ZipFile(file) as archive:
-        found = _index(archive, size_bytes)
-        return [_read_case(archive, *case, tensors, signatures) for case, tensors in found.items()]
+        _check_layout(archive, file)
+        return [_read_case(archive, *case, tensors, signatures) for case, tensors in _index(archive).items()]
 
 
 @contextmanager
@@ -181,19 +182,28 @@ def _distrust(path: Path) -> Iterator[None]:
         raise ParityError(problem, hint="build the bundle again, or copy it again from where it is whole") from error
 
 
-def _index(archive: zipfile.ZipFile, size_bytes: int) -> dict[tuple[str, str], _Tensors]:
-    cases: dict[tuple[str, str], _Tensors] = {}
-    for info in archive.infolist():
+def _check_layout(archive: zipfile.ZipFile, file: IO[bytes]) -> None:
+    """Entries that fill the file one after the other: none lost from its list, none sharing another's bytes."""
+    end = 0
+    for info in sorted(archive.infolist(), key=lambda info: info.header_offset):
         if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
             raise ValueError(f"entry {info.filename!r} is compressed")
-        size_bytes -= info.file_size
+        if info.header_offset != end:
+            break
+        file.seek(end + 26)
+        end += 30 + sum(struct.unpack("<HH", file.read(4))) + info.file_size
+    if end != archive.start_dir:
+        raise ValueError("its entries do not follow one another")
+
+
+def _index(archive: zipfile.ZipFile) -> dict[tuple[str, str], _Tensors]:
+    cases: dict[tuple[str, str], _Tensors] = {}
+    for info in archive.infolist():
         key, part = _parse(info.orig_filename)
         parts = cases.setdefault((key.signature, key.case), {}).setdefault((key.kind, key.tensor), {})
         if part in parts:
             raise ValueError(f"entry {info.filename!r} is there twice")
         parts[part] = info
-    if size_bytes < 0:
-        raise ValueError("its entries together are larger than the file")
     return cases
 
 

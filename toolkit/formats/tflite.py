@@ -8,6 +8,7 @@ from typing import Any
 from toolkit.core.model import TracedModel
 from toolkit.core.plugins import Format
 from toolkit.errors import ExportError, UnsupportedError
+from toolkit.graphs.census import layers_of
 from toolkit.graphs.resources import resources_of
 
 # A flatbuffer's offsets are 32 bits wide; past this the converter dies or writes a file that nothing opens.
@@ -58,37 +59,33 @@ def _refuse(traced: TracedModel, name: str, function: Any) -> None:
                 f"'{key}' of '{name}' is a string tensor, and TFLite's string and table ops do not run in a plain runtime",
                 hint="serve the SavedModel, or export the numeric part of the model as a model of its own",
             )
-    for op in function.graph.get_operations():
-        if op.type.startswith(("LookupTable", "ParseExample", "DecodeJpeg")):
-            raise UnsupportedError(
-                f"TFLite has no {op.type} (layer {_layer(op.name)})",
-                hint="serve the SavedModel, or move this layer out of the exported model",
-            )
+    missing = layers_of(function.graph.as_graph_def(), "LookupTable", "ParseExample", "DecodeJpeg")
+    if missing:
+        named = ", ".join(f"{op} (layer {layer})" for op, layer in missing.items())
+        raise UnsupportedError(
+            f"TFLite has no {named} of '{name}'",
+            hint="serve the SavedModel, or move these layers out of the exported model",
+        )
 
 
 def _converter_error(name: str, function: Any, text: str) -> ExportError:
     if "element_shape to be static" in text or "TensorListReserve" in text:
-        loop = next((op.name for op in function.graph.get_operations() if op.type in {"While", "StatelessWhile"}), "?")
+        loops = layers_of(function.graph.as_graph_def(), "While", "StatelessWhile", "TensorListReserve")
         return UnsupportedError(
-            f"TFLite cannot hold the loop of layer {_layer(loop)}: its state (TensorListReserve) grows with the open batch",
+            f"TFLite cannot hold the loop of layer {next(iter(loops.values()), name)}: its state (TensorListReserve) grows with the open batch",
             hint="give the model a fixed batch, or build the recurrent layer with unroll=True",
         )
     missing = re.findall(r"tf\.(\w+)(?:\(|\b)", "\n".join(re.findall(r"(?:TF Select ops|Custom ops|Flex ops): ([^\n]+)", text)))
     wanted = missing or re.findall(r"'tf\.(\w+)' op (?:is neither|requires)", text) or re.findall(r"Flex(\w+)", text)
     if wanted:
-        kinds = sorted(set(wanted))
-        layers = sorted({_layer(op.name) for op in function.graph.get_operations() if op.type in kinds}) or ["?"]
+        found = layers_of(function.graph.as_graph_def(), *set(wanted))
+        named = ", ".join(f"{kind} (layer {found.get(kind, 'unknown')})" for kind in sorted(set(wanted)))
         return UnsupportedError(
-            f"TFLite has no {', '.join(kinds)} (layer {', '.join(layers)})",
+            f"TFLite has no {named}",
             hint="replace the op by ones that TFLite has, or serve the SavedModel or ONNX",
         )
     line = next((line for line in text.splitlines() if "error" in line.lower()), text.splitlines()[0] if text else "?")
     return ExportError(f"TFLite could not convert '{name}': {line.strip():.300}", hint="-v shows what the converter wrote")
-
-
-def _layer(op_name: str) -> str:
-    """`model/encoder/attention/Softmax` is of layer `model/encoder/attention`."""
-    return op_name.rpartition("/")[0] or op_name
 
 
 def _has_variable_ops(content: bytes) -> bool:

@@ -22,3 +22,18 @@ def ops_by_type(graph_def: Any) -> Counter[str]:
 def count_ops(function: Any) -> int:
     """Ops of a concrete function, nested bodies included."""
     return sum(ops_by_type(function.graph.as_graph_def()).values())
+
+
+def layers_of(graph_def: Any, *kinds: str) -> dict[str, str]:
+    """Op type to the layer it first stands in, for the ops whose type begins with one of `kinds`."""
+    found: dict[str, str] = {}
+    for _, node in nodes_of(graph_def):
+        if node.op.startswith(kinds):
+            found.setdefault(node.op, layer_of(node.name))
+    return found
+
+
+def layer_of(node_name: str) -> str:
+    """`StatefulPartitionedCall/mlp/hidden_1/MatMul` is of layer `mlp/hidden_1`."""
+    parts = [part for part in node_name.split("/")[:-1] if not part.startswith(("StatefulPartitionedCall", "PartitionedCall"))]
+    return "/".join(parts) or node_name

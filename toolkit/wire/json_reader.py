@@ -7,14 +7,13 @@ go through orjson; what orjson refuses, or may have read otherwise, is read agai
 
 import json
 import re
-from collections.abc import Sequence
 from typing import Any
 
 import orjson
 
 from toolkit.errors import WireError
-from toolkit.wire import json_scanner
-from toolkit.wire.json_scanner import build_object
+from toolkit.wire.json_scanner import build_object, scan
+from toolkit.wire.json_writer import debug_text
 
 _MAX_INTEGER = 2**64 - 1
 _MIN_INTEGER = -(2**63)
@@ -43,19 +42,12 @@ def read_json_object(body: bytes) -> dict[str, Any]:
     Raises:
         WireError: it is none; in the server's words.
     """
-    from toolkit.wire.json_writer import debug_text
-
     if not body:
         raise WireError("JSON Parse error: The document is empty", hint="send a JSON object")
     value = read_json(body)
     if not isinstance(value, dict):
         raise WireError(f"JSON Value: {debug_text(value)} Is not object", hint="send a JSON object")
     return value
-
-
-def members(value: dict[str, Any]) -> Sequence[tuple[str, Any]]:
-    """Every member of an object in order, also those whose name stands twice."""
-    return json_scanner.members(value)
 
 
 def _members(value: Any) -> int:
@@ -80,14 +72,14 @@ def _read_again(body: bytes) -> Any:
             )
         except (ValueError, RecursionError):
             pass  # the scanner finds out what is wrong, and where
-    return json_scanner.scan(body)
+    return scan(body)
 
 
 def _read_all_members(body: bytes) -> Any:
     try:
         return json.loads(body, object_pairs_hook=build_object, parse_int=_integer)
     except (ValueError, RecursionError):
-        return json_scanner.scan(body)
+        return scan(body)
 
 
 def _integer(text: str) -> int | float:

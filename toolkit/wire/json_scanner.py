@@ -30,6 +30,12 @@ _HEX4 = re.compile(rb"[0-9A-Fa-f]{4}")
 _ESCAPES = {34: b'"', 92: b"\\", 47: b"/", 98: b"\b", 102: b"\f", 110: b"\n", 114: b"\r", 116: b"\t"}
 _WORDS: dict[int, tuple[bytes, Any]] = {110: (b"null", None), 116: (b"true", True), 102: (b"false", False)}
 _BOM = (0xEF, 0xBB, 0xBF)
+_DOUBLE_QUOTE, _COMMA, _MINUS, _COLON_SIGN, _BACKSLASH = b'",-:\\'
+_SQUARE, _SQUARE_END, _CURLY_END, _SMALL_I, _SMALL_U = b"[]}iu"
+_HIGH_FIRST, _LOW_FIRST, _LOW_LAST = 0xD800, 0xDC00, 0xDFFF
+_MIN_INTEGER, _MAX_INTEGER, _LONGEST_INTEGER = -(2**63), 2**64 - 1, 20
+_MAX_DOUBLE, _MAX_POWER, _SIGNIFICANT = 1.7976931348623157e308, 308, 17
+_RAISES = (b"e", b"E", b"e+", b"E+")
 
 
 class ManyMembers(dict[str, Any]):
@@ -62,6 +68,21 @@ def scan(body: bytes) -> Any:
     return _Scanner(body).document()
 
 
+class _Open:
+    """An array or object that has not ended yet; an object's next value waits for its name."""
+
+    def __init__(self, name: str | None) -> None:
+        self.is_array = name is None
+        self.name = name or ""
+        self.items: list[Any] = []
+
+    def add(self, value: Any) -> None:
+        self.items.append(value if self.is_array else (self.name, value))
+
+    def value(self) -> Any:
+        return self.items if self.is_array else build_object(self.items)
+
+
 class _Scanner:
     def __init__(self, body: bytes) -> None:
         self.body = body
@@ -74,56 +95,170 @@ class _Scanner:
         self.space()
         if self.peek() in b"\0]},:":
             self.fail(_EMPTY)
-        # Members of an object are kept as pairs until it ends; a name waits for its value on the stack.
-        stack: list[list[Any]] = []
-        names: list[str | None] = []
+        stack: list[_Open] = []
         while True:
-            opened = self.open(stack, names)
-            if opened:
+            opened = self.peek() in b"[{" and self.open()
+            if isinstance(opened, _Open):
+                stack.append(opened)
                 continue
-            value = self.closed(stack, names) if self.peek() in b"]}" else self.scalar()
-            value = self.attach(value, stack, names)
-            if not stack:
+            value = self.empty() if opened else self.scalar()
+            while stack:
+                stack[-1].add(value)
+                if self.goes_on(stack[-1]):
+                    break
+                value = stack.pop().value()
+            else:
                 return value
 
-    def open(self, stack: list[list[Any]], names: list[str | None]) -> bool:
-        """Steps into an array or object; False where a scalar or the end of an empty one comes next."""
-        kind = self.peek()
-        if kind not in b"[{" or self.at >= len(self.body):
+    def open(self) -> _Open | bool:
+        """Steps into an array or object; True where it ends at once."""
+        is_array = self.take() == _SQUARE
+        self.space()
+        if self.peek() == (_SQUARE_END if is_array else _CURLY_END):
+            return True
+        return _Open(None if is_array else self.name())
+
+    def empty(self) -> Any:
+        return [] if self.take() == _SQUARE_END else {}
+
+    def goes_on(self, container: _Open) -> bool:
+        """Whether another value follows in a container; steps over the comma, or over its end."""
+        self.space()
+        end = _SQUARE_END if container.is_array else _CURLY_END
+        if self.peek() == end:
+            self.at += 1
             return False
+        if self.peek() != _COMMA:
+            self.fail(_COMMA_OR_SQUARE if container.is_array else _COMMA_OR_CURLY)
         self.at += 1
         self.space()
-        stack.append([])
-        names.append(None)
-        if kind == 91:
-            return self.peek() != 93
-        if self.peek() == 125:
-            names[-1] = ""
-            return False
-        names[-1] = self.name()
+        if container.is_array:
+            if self.peek() == end:
+                self.fail(_VALUE)
+        else:
+            container.name = self.name()
         return True
 
-    def closed(self, stack: list[list[Any]], names: list[str | None]) -> Any:
-        """An array or object that ends right where it began."""
-        if not stack or stack[-1] or (self.peek() == 125) != (names[-1] == ""):
-            self.fail(_VALUE)
+    def name(self) -> str:
+        if self.peek() != _DOUBLE_QUOTE:
+            self.fail(_NAME)
+        name = self.text()
+        self.space()
+        if self.peek() != _COLON_SIGN:
+            self.fail(_COLON)
         self.at += 1
-        return {} if names.pop() == "" and stack.pop() is not None else self.empty_list(stack)
+        self.space()
+        return name
 
-    def empty_list(self, stack: list[list[Any]]) -> list[Any]:
-        return stack.pop()
+    def scalar(self) -> Any:
+        first = self.peek()
+        if first in _WORDS:
+            return self.word(*_WORDS[first])
+        if first == _DOUBLE_QUOTE:
+            return self.text()
+        if first in b"]},:\0":
+            self.fail(_VALUE)
+        return self.number()
 
-    def attach(self, value: Any, stack: list[list[Any]], names: list[str | None]) -> Any:
-        """Puts a value where it belongs, and ends every array and object that ends with it."""
-        raise NotImplementedError
+    def word(self, expected: bytes, value: bool | None) -> bool | None:
+        for letter in expected:
+            if self.peek() != letter:
+                self.fail(_VALUE)
+            self.at += 1
+        return value
+
+    def number(self) -> int | float:
+        start, match = self.at, _NUMBER.match(self.body, self.at)
+        if match is None:
+            return self.named_number()
+        minus, whole, point, fraction, exponent, power = match.groups()
+        if point and not fraction:
+            self.fail(_FRACTION, match.end(3))
+        if exponent and not power:
+            self.fail(_EXPONENT, match.end(5))
+        self.at = match.end()
+        if not point and not exponent and len(whole) <= _LONGEST_INTEGER:
+            integer = int(minus + whole)
+            if _MIN_INTEGER <= integer <= _MAX_INTEGER:
+                return integer
+        # RapidJSON looks at the exponent alone, so 10e308 is Infinity and 1e309 is an error.
+        digits = min(len(fraction or b""), _SIGNIFICANT)
+        if float(whole) > _MAX_DOUBLE or (exponent in _RAISES and int(power[:9]) > _MAX_POWER + digits):
+            self.fail(_TOO_BIG, start)
+        return float(match.group())
+
+    def named_number(self) -> float:
+        negative = self.peek() == _MINUS
+        self.at += negative
+        for name in (b"NaN", b"Inf"):
+            if self.peek() != name[0]:
+                continue
+            self.word(name, None)
+            if name == b"NaN":
+                return float("nan")
+            if self.peek() == _SMALL_I:
+                self.word(b"inity", None)
+            return float("-inf") if negative else float("inf")
+        self.fail(_VALUE)
+
+    def text(self) -> str:
+        self.at += 1
+        parts: list[bytes] = []
+        while True:
+            end = _end_of(_PLAIN_TEXT, self.body, self.at)
+            parts.append(self.body[self.at : end])
+            self.at = end
+            stop = self.peek()
+            if stop == _DOUBLE_QUOTE:
+                self.at += 1
+                return b"".join(parts).decode("utf-8", "surrogateescape")
+            if stop != _BACKSLASH:
+                self.fail(_ESCAPE if stop else _QUOTE)
+            parts.append(self.escaped())
+
+    def escaped(self) -> bytes:
+        start = self.at
+        self.at += 1
+        letter = self.peek()
+        if letter in _ESCAPES:
+            self.at += 1
+            return _ESCAPES[letter]
+        if letter != _SMALL_U:
+            self.fail(_ESCAPE, start)
+        self.at += 1
+        point = self.hex4(start)
+        if _HIGH_FIRST <= point < _LOW_FIRST:
+            if self.body[self.at : self.at + 2] != b"\\u":
+                self.fail(_SURROGATE, start)
+            self.at += 2
+            low = self.hex4(start)
+            if not _LOW_FIRST <= low <= _LOW_LAST:
+                self.fail(_SURROGATE, start)
+            point = 0x10000 + ((point - _HIGH_FIRST) << 10) + (low - _LOW_FIRST)
+        return chr(point).encode("utf-8", "surrogatepass")
+
+    def hex4(self, start: int) -> int:
+        match = _HEX4.match(self.body, self.at)
+        if match is None:
+            self.fail(_HEX, start)
+        self.at = match.end()
+        return int(match.group(), 16)
 
     def peek(self) -> int:
         return self.body[self.at] if self.at < len(self.body) else 0
 
+    def take(self) -> int:
+        self.at += 1
+        return self.body[self.at - 1]
+
     def space(self) -> None:
-        match = _SPACE.match(self.body, self.at)
-        self.at = match.end() if match else self.at
+        self.at = _end_of(_SPACE, self.body, self.at)
 
     def fail(self, reason: str, at: int | None = None) -> NoReturn:
         offset = self.at if at is None else at
         raise WireError(f"JSON Parse error: {reason} at offset: {offset}", hint="send valid JSON")
+
+
+def _end_of(pattern: re.Pattern[bytes], body: bytes, at: int) -> int:
+    match = pattern.match(body, at)
+    return match.end() if match else at

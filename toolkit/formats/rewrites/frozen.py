@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolkit.errors import UnsupportedError
-from toolkit.graphs.census import nodes_of
+from toolkit.graphs.census import layers_of, nodes_of
 
 
 @dataclass(frozen=True)
@@ -39,12 +39,12 @@ def freeze(function: Any, signature: str) -> Frozen:
 
 
 def _refuse_tables(function: Any, signature: str) -> None:
-    tables = [op for op in function.graph.get_operations() if op.type.startswith("LookupTable")]
+    tables = layers_of(function.graph.as_graph_def(), "LookupTable", "ParseExample")
     if tables:
-        layer = tables[0].name.rpartition("/")[0] or tables[0].name
+        named = ", ".join(f"{op} (layer {layer})" for op, layer in tables.items())
         raise UnsupportedError(
-            f"ONNX has no {tables[0].type} (layer {layer} of '{signature}')",
-            hint="serve the SavedModel, or move this layer out of the exported model",
+            f"ONNX has no {named} of '{signature}'",
+            hint="serve the SavedModel, or move these layers out of the exported model",
         )
     held = [tensor.name for _, tensor in function.graph.captures if tensor.dtype.name == "variant"]
     if held:

@@ -1,0 +1,189 @@
+"""Values to the JSON text that TensorFlow Serving writes: its layout, its numbers, its escapes.
+
+Text is kept as str whose bytes outside UTF-8 are surrogate escapes, since the server passes such bytes through.
+"""
+
+import base64
+import re
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+import orjson
+
+from toolkit.core.tensors import Array
+from toolkit.errors import WireError
+from toolkit.wire.dtypes import dtype_of
+from toolkit.wire.json_scanner import members
+
+_INDENT = "    "
+_DEBUG_BYTES = 256
+_LONG_POINT, _SHORT_POINT = 21, -6
+_TO_ESCAPE = re.compile(r'["\\\x00-\x1f]')
+_ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_DIGITS = {"float32": 9, "float64": 17}
+_WRITABLE = frozenset({"int32", "int16", "int8", "uint8", "int64", "uint32", "uint64"})
+
+
+def encode_text(text: str) -> bytes:
+    """The bytes of an answer's text."""
+    return text.encode("utf-8", "surrogateescape")
+
+
+def quote(text: str) -> str:
+    """Text as a JSON string."""
+    return f'"{_TO_ESCAPE.sub(_escape, text)}"'
+
+
+def _escape(match: re.Match[str]) -> str:
+    found = match.group()
+    return _ESCAPES.get(found) or f"\\u{ord(found):04X}"
+
+
+def debug_text(value: Any) -> str:
+    """A value as the server shows it in an error: pretty, and cut once it is over 256 bytes."""
+    out = bytearray()
+    _Debug(out).put(value, "", 0)
+    return out.decode("utf-8", "surrogateescape")
+
+
+class _Debug:
+    """Writes a value piece by piece; every writer says False as soon as the limit is reached, and all stop."""
+
+    def __init__(self, out: bytearray) -> None:
+        self.out = out
+
+    def put(self, value: Any, prefix: str, depth: int) -> bool:
+        if isinstance(value, dict):
+            return self.write(prefix + "{") and self.put_members(value, depth) and self.end_object(value, depth)
+        if isinstance(value, list):
+            return self.write(prefix + "[") and self.put_items(value, depth) and self.write("]")
+        if isinstance(value, float) and not np.isfinite(value):
+            # Its writer refuses NaN and Infinity, and with them the rest.
+            self.write(prefix)
+            return False
+        return self.write(prefix + _scalar(value))
+
+    def put_members(self, value: dict[str, Any], depth: int) -> bool:
+        inner = _INDENT * (depth + 1)
+        return all(
+            self.write(("," if index else "") + "\n" + inner + quote(name)) and self.put(item, ": ", depth + 1)
+            for index, (name, item) in enumerate(members(value))
+        )
+
+    def put_items(self, value: list[Any], depth: int) -> bool:
+        return all(self.put(item, ", " if index else "", depth + 1) for index, item in enumerate(value))
+
+    def end_object(self, value: dict[str, Any], depth: int) -> bool:
+        return self.write(f"\n{_INDENT * depth}}}" if value else "}")
+
+    def write(self, text: str) -> bool:
+        if len(self.out) >= _DEBUG_BYTES:
+            return False
+        self.out += encode_text(text)
+        return True
+
+
+def _scalar(value: Any) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    return _rapid_double(value) if isinstance(value, float) else quote(value)
+
+
+def _rapid_double(value: float) -> str:
+    """A double as RapidJSON prints it: the shortest digits, an exponent only for the very large and small."""
+    if value == 0:
+        return "-0.0" if np.signbit(value) else "0.0"
+    sign, digit_tuple, exponent = Decimal(repr(value)).normalize().as_tuple()
+    digits, power = "".join(map(str, digit_tuple)), int(exponent)
+    point = len(digits) + power
+    minus = "-" if sign else ""
+    if power >= 0 and point <= _LONG_POINT:
+        return f"{minus}{digits}{'0' * power}.0"
+    if 0 < point <= _LONG_POINT:
+        return f"{minus}{digits[:point]}.{digits[point:]}"
+    if _SHORT_POINT < point <= 0:
+        return f"{minus}0.{'0' * -point}{digits}"
+    mantissa = digits if len(digits) == 1 else f"{digits[0]}.{digits[1:]}"
+    return f"{minus}{mantissa}e{point - 1}"
+
+
+def number_texts(array: Array) -> list[str]:
+    """Each value of a float array as the server prints it: six digits if they say it exactly, else 9 (or 17)."""
+    flat = array.ravel()
+    if not flat.size:
+        return []
+    finite = np.isfinite(flat)
+    safe = flat if finite.all() else np.where(finite, flat, flat.dtype.type(0))
+    values = tuple(safe.tolist())
+    texts = ("%g " * len(values) % values).split()
+    inexact = np.array(orjson.loads(f"[{','.join(texts)}]"), flat.dtype) != safe
+    if inexact.any():
+        longer = (f"%.{_DIGITS[flat.dtype.name]}g " * len(values) % values).split()
+        texts = [long if other else short for long, short, other in zip(longer, texts, inexact.tolist(), strict=True)]
+    # A point tells a client that the number is no integer.
+    texts = [text if "." in text or "e" in text else text + ".0" for text in texts]
+    if safe is not flat:
+        for index in np.flatnonzero(~finite).tolist():
+            texts[index] = "NaN" if np.isnan(flat[index]) else "Infinity" if flat[index] > 0 else "-Infinity"
+    return texts
+
+
+def cell_texts(array: Array, *, as_bytes: bool, depth: int) -> list[str]:
+    """Each value of an array as JSON text.
+
+    Args:
+        array: the values.
+        as_bytes: whether strings are written as base64 objects.
+        depth: how deep such an object stands.
+
+    Raises:
+        WireError: the server cannot write such values; in its words.
+    """
+    dtype = dtype_of(array)
+    if dtype.name in _DIGITS:
+        return number_texts(array)
+    flat = array.ravel().tolist()
+    if dtype.name in _WRITABLE:
+        return [str(value) for value in flat]
+    if dtype.name == "bool":
+        return ["true" if value else "false" for value in flat]
+    if dtype.name == "string":
+        return [_base64_object(item, depth) if as_bytes else _string(item) for item in flat]
+    if flat:
+        raise WireError(f"Failed to write JSON value for tensor type: {dtype.word}", hint="ask over gRPC")
+    return []
+
+
+def _string(item: bytes) -> str:
+    return quote(item.decode("utf-8", "surrogateescape"))
+
+
+def _base64_object(item: bytes, depth: int) -> str:
+    encoded = base64.b64encode(item).decode()
+    return f'{{\n{_INDENT * (depth + 1)}"b64": "{encoded}"\n{_INDENT * depth}}}'
+
+
+def nested(cells: Sequence[str], shape: Sequence[int], depth: int, *, one_line: bool) -> str:
+    """Values of a shape as nested JSON arrays, on one line or with a line for each value."""
+    if not shape:
+        return cells[0]
+    if shape[0] == 0:
+        return "[]"
+    if len(shape) == 1:
+        parts = cells
+    else:
+        size = len(cells) // shape[0]
+        parts = [
+            nested(cells[at * size : (at + 1) * size], shape[1:], depth + 1, one_line=one_line)
+            for at in range(shape[0])
+        ]
+    if one_line:
+        return f"[{', '.join(parts)}]"
+    line = "\n" + _INDENT * (depth + 1)
+    return f"[{line}{(',' + line).join(parts)}\n{_INDENT * depth}]"
