@@ -1,4 +1,4 @@
-"""Every tfx-export command in README.md and docs/ is one that the command line knows."""
+"""Every tfx-export command in README.md, CONTRIBUTING.md and docs/ is one that the command line knows."""
 
 import re
 import shlex
@@ -18,7 +18,7 @@ END = re.compile(r"\s(?:#|2?>)")
 
 
 def test_the_documents_name_only_verbs_and_options_that_exist(root: Path) -> None:
-    documents = [root / "README.md", *sorted((root / "docs").glob("*.md"))]
+    documents = [root / "README.md", root / "CONTRIBUTING.md", *sorted((root / "docs").glob("*.md"))]
     written = [(path.name, words) for path in documents for words in commands(path.read_text(encoding="utf-8"))]
     unknown = [f"{name}: {shlex.join(words)}: {what}" for name, words in written for what in strangers(words)]
     assert unknown == []
