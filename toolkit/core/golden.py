@@ -184,15 +184,14 @@ def _distrust(path: Path) -> Iterator[None]:
 
 def _check_layout(archive: zipfile.ZipFile, file: IO[bytes]) -> None:
     """Entries that fill the file one after the other: none lost from its list, none sharing another's bytes."""
-    end = 0
-    for info in sorted(archive.infolist(), key=lambda info: info.header_offset):
+    infos = sorted(archive.infolist(), key=lambda info: info.header_offset)
+    ends = [0]
+    for info in infos:
         if info.compress_type != zipfile.ZIP_STORED or info.compress_size != info.file_size:
             raise ValueError(f"entry {info.filename!r} is compressed")
-        if info.header_offset != end:
-            break
-        file.seek(end + 26)
-        end += 30 + sum(struct.unpack("<HH", file.read(4))) + info.file_size
-    if end != archive.start_dir:
+        file.seek(info.header_offset + 26)
+        ends.append(info.header_offset + 30 + sum(struct.unpack("<HH", file.read(4))) + info.file_size)
+    if ends != [*(info.header_offset for info in infos), archive.start_dir]:
         raise ValueError("its entries do not follow one another")
 
 
