@@ -21,7 +21,6 @@ def build() -> Any:
 
     image = keras.Input((SIDE, SIDE, 3), name="image")
     network = keras.applications.MobileNetV2(input_tensor=image, weights=None, name="mobilenet")
-    network.layers[-1].name = "probabilities"
     rng = np.random.default_rng(SEED)
     network.set_weights([_drawn(weight, rng) for weight in network.weights])
     return network
