@@ -129,10 +129,14 @@ def encoded(texts: Iterable[str]) -> Array:
 @cache
 def letters() -> Split:
     """The sentences as `tokens`, one for each of their first letters."""
-    parts = (sentences().train, sentences().held_out)
-    return Split(
-        *(Rows({"tokens": encoded(text.decode() for text in part.columns["text"])}, part.labels) for part in parts)
+    train, rest = (
+        Rows({"tokens": encoded(text.decode() for text in part.columns["text"])}, part.labels)
+        for part in (sentences().train, sentences().held_out)
     )
+    # Sentences that differ only further on begin alike.
+    seen = {row.tobytes() for row in train.columns["tokens"]}
+    unseen = np.array([row.tobytes() not in seen for row in rest.columns["tokens"]])
+    return Split(train, Rows(rest.take(unseen), rest.labels[unseen]))
 
 
 def resized(images: Array, size: int) -> Array:

@@ -48,49 +48,58 @@ def module(values: list[Array]) -> Any:
             names = [name for name, _ in shapes()]
             self.weights = [tf.Variable(value, name=name) for name, value in zip(names, values, strict=True)]
 
-        def raw(self, image: Any) -> tuple[Any, Any]:
-            """Logits of the classes, and distances to the four sides, for every cell."""
-            x = image[..., tf.newaxis]
-            strides = [*(stride for _, stride, _ in LAYERS), 1]
-            for at, stride in enumerate(strides):
-                kernel, bias = self.weights[2 * at : 2 * at + 2]
-                x = tf.nn.bias_add(tf.nn.conv2d(x, kernel, stride, "SAME"), bias)
-                x = x if at == len(LAYERS) else tf.nn.relu(x)
-            cells = tf.reshape(x, [-1, GRID * GRID, CLASSES + 4])
-            return cells[..., :CLASSES], cells[..., CLASSES:]
-
         def propose(self, image: Any) -> dict[str, Any]:
             """A box and the score of each class for every cell."""
-            logits, sides = self.raw(image)
+            logits, sides = raw(self.weights, image)
             middles = tf.constant(cell_middles())
             corners = tf.concat([middles - REACH * sides[..., :2], middles + REACH * sides[..., 2:]], axis=-1)
             return {"boxes": tf.clip_by_value(corners, 0.0, 1.0), "scores": tf.sigmoid(logits)}
 
         def detect(self, image: Any) -> dict[str, Any]:
             """The digits found, best first: boxes, scores, classes and their count; unused places are 0, 0 and -1."""
-            proposed = self.propose(image)
-            batch = tf.shape(image)[0]
-            kept = {
-                "boxes": tf.TensorArray(tf.float32, batch, element_shape=(MOST, 4)),
-                "scores": tf.TensorArray(tf.float32, batch, element_shape=(MOST,)),
-                "classes": tf.TensorArray(tf.int32, batch, element_shape=(MOST,)),
-                "count": tf.TensorArray(tf.int32, batch, element_shape=()),
-            }
-
-            def suppress(row: Any, found: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
-                one = best_of(proposed["boxes"][row], proposed["scores"][row])
-                return row + 1, {name: found[name].write(row, value) for name, value in one.items()}
-
-            _, kept = tf.while_loop(lambda row, _: row < batch, suppress, (tf.constant(0), kept))
-            return {name: values.stack() for name, values in kept.items()}
+            return best_of_each(**self.propose(image))
 
     return Detector()
+
+
+def raw(weights: list[Any], image: Any) -> tuple[Any, Any]:
+    """Logits of the classes, and distances to the four sides, for every cell."""
+    import tensorflow as tf
+
+    x = image[..., tf.newaxis]
+    strides = [*(stride for _, stride, _ in LAYERS), 1]
+    for at, stride in enumerate(strides):
+        kernel, bias = weights[2 * at : 2 * at + 2]
+        x = tf.nn.bias_add(tf.nn.conv2d(x, kernel, stride, "SAME"), bias)
+        x = x if at == len(LAYERS) else tf.nn.relu(x)
+    cells = tf.reshape(x, [-1, GRID * GRID, CLASSES + 4])
+    return cells[..., :CLASSES], cells[..., CLASSES:]
 
 
 def cell_middles() -> Array:
     """Where the cells of the grid are, row by row, from 0 to 1."""
     line = (np.arange(GRID, dtype=np.float32) + 0.5) / GRID
     return np.stack(np.meshgrid(line, line, indexing="ij"), axis=-1).reshape(-1, 2)
+
+
+def best_of_each(boxes: Any, scores: Any) -> dict[str, Any]:
+    """The best proposals of every image, one after the other, since the suppression op takes one at a time."""
+    import tensorflow as tf
+
+    batch = tf.shape(boxes)[0]
+    kept = {
+        "boxes": tf.TensorArray(tf.float32, batch, element_shape=(MOST, 4)),
+        "scores": tf.TensorArray(tf.float32, batch, element_shape=(MOST,)),
+        "classes": tf.TensorArray(tf.int32, batch, element_shape=(MOST,)),
+        "count": tf.TensorArray(tf.int32, batch, element_shape=()),
+    }
+
+    def suppress(row: Any, found: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+        one = best_of(boxes[row], scores[row])
+        return row + 1, {name: found[name].write(row, value) for name, value in one.items()}
+
+    _, kept = tf.while_loop(lambda row, _: row < batch, suppress, (tf.constant(0), kept))
+    return {name: values.stack() for name, values in kept.items()}
 
 
 def best_of(boxes: Any, scores: Any) -> dict[str, Any]:

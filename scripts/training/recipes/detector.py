@@ -6,7 +6,7 @@ import numpy as np
 
 from models._data import digits
 from models._scenes import SIZE, Scenes, scenes
-from models.detector import CLASSES, MODEL, REACH, cell_middles, module, shapes
+from models.detector import CLASSES, MODEL, REACH, cell_middles, module, raw, shapes
 from scripts.training.weights import report, seed, store
 from toolkit.core.tensors import Array
 
@@ -34,7 +34,7 @@ def train() -> None:
     @tf.function
     def step(image: Any, scores: Any, distances: Any) -> Any:
         with tf.GradientTape() as tape:
-            error = loss(model.raw(image), scores, distances)
+            error = loss(raw(model.weights, image), scores, distances)
         optimizer.apply_gradients(zip(tape.gradient(error, model.weights), model.weights, strict=True))
         return error
 
