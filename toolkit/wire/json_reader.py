@@ -17,6 +17,8 @@ from toolkit.wire.json_writer import debug_text
 
 _MAX_INTEGER = 2**64 - 1
 _MIN_INTEGER = -(2**63)
+# "instances", a row, an input, a few lists, and a base64 object.
+_DEEPEST = 8
 _NAMED_NUMBERS = re.compile(rb"NaN|Infinity")
 
 
@@ -50,14 +52,16 @@ def read_json_object(body: bytes) -> dict[str, Any]:
     return value
 
 
-def _members(value: Any) -> int:
-    """How many members the objects have that can be found cheaply; lists of numbers are not looked into."""
+def _members(value: Any, depth: int = 0) -> int:
+    """How many members the objects have that stand where requests have them; lists of numbers are not looked into."""
+    if depth > _DEEPEST:
+        return 0
     if isinstance(value, dict):
-        return len(value) + sum(_members(item) for item in value.values() if isinstance(item, dict | list))
+        return len(value) + sum(_members(item, depth + 1) for item in value.values() if isinstance(item, dict | list))
     if value and isinstance(value[0], dict | list):
         first = value[0]
         if isinstance(first, dict) or (first and isinstance(first[0], dict | list)):
-            return sum(_members(item) for item in value if isinstance(item, dict | list))
+            return sum(_members(item, depth + 1) for item in value if isinstance(item, dict | list))
     return 0
 
 

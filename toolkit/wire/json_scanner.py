@@ -31,7 +31,7 @@ _ESCAPES = {34: b'"', 92: b"\\", 47: b"/", 98: b"\b", 102: b"\f", 110: b"\n", 11
 _WORDS: dict[int, tuple[bytes, Any]] = {110: (b"null", None), 116: (b"true", True), 102: (b"false", False)}
 _BOM = (0xEF, 0xBB, 0xBF)
 _DOUBLE_QUOTE, _COMMA, _MINUS, _COLON_SIGN, _BACKSLASH = b'",-:\\'
-_SQUARE, _SQUARE_END, _CURLY_END, _SMALL_I, _SMALL_U = b"[]}iu"
+_SQUARE, _SQUARE_END, _CURLY_END, _SMALL_I, _SMALL_U, _BIG_N = b"[]}iuN"
 _HIGH_FIRST, _LOW_FIRST, _LOW_LAST = 0xD800, 0xDC00, 0xDFFF
 _MIN_INTEGER, _MAX_INTEGER, _LONGEST_INTEGER = -(2**63), 2**64 - 1, 20
 _MAX_DOUBLE, _MAX_POWER, _SIGNIFICANT = 1.7976931348623157e308, 308, 17
@@ -190,16 +190,13 @@ class _Scanner:
     def named_number(self) -> float:
         negative = self.peek() == _MINUS
         self.at += negative
-        for name in (b"NaN", b"Inf"):
-            if self.peek() != name[0]:
-                continue
-            self.word(name, None)
-            if name == b"NaN":
-                return float("nan")
-            if self.peek() == _SMALL_I:
-                self.word(b"inity", None)
-            return float("-inf") if negative else float("inf")
-        self.fail(_VALUE)
+        if self.peek() == _BIG_N:
+            self.word(b"NaN", None)
+            return float("nan")
+        self.word(b"Inf", None)
+        if self.peek() == _SMALL_I:
+            self.word(b"inity", None)
+        return float("-inf") if negative else float("inf")
 
     def text(self) -> str:
         self.at += 1

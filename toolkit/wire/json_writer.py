@@ -4,8 +4,9 @@ Text is kept as str whose bytes outside UTF-8 are surrogate escapes, since the s
 """
 
 import base64
+import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -19,6 +20,8 @@ from toolkit.wire.json_scanner import members
 
 _INDENT = "    "
 _DEBUG_BYTES = 256
+_END = "end"
+_NAME = object()
 _LONG_POINT, _SHORT_POINT = 21, -6
 _TO_ESCAPE = re.compile(r'["\\\x00-\x1f]')
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
@@ -44,45 +47,44 @@ def _escape(match: re.Match[str]) -> str:
 def debug_text(value: Any) -> str:
     """A value as the server shows it in an error: pretty, and cut once it is over 256 bytes."""
     out = bytearray()
-    _Debug(out).put(value, "", 0)
+    for piece in _pieces(value):
+        if piece is None or len(out) >= _DEBUG_BYTES:
+            break
+        out += encode_text(piece)
     return out.decode("utf-8", "surrogateescape")
 
 
-class _Debug:
-    """Writes a value piece by piece; every writer says False as soon as the limit is reached, and all stop."""
+def _pieces(value: Any) -> Iterator[str | None]:
+    """A value's text in the pieces between which the server looks at the limit; None where its writer gives up."""
+    # A stack instead of recursion: a request may nest deeper than Python would follow.
+    waiting: list[Iterator[tuple[str, Any]]] = [iter([("", value)])]
+    endings = [""]
+    while waiting:
+        prefix, item = next(waiting[-1], (_END, None))
+        if prefix is _END:
+            waiting.pop()
+            yield endings.pop()
+        elif item is _NAME:
+            yield prefix
+        elif isinstance(item, dict):
+            yield prefix + "{"
+            waiting.append(_member_parts(item, _INDENT * len(waiting)))
+            endings.append(f"\n{_INDENT * (len(waiting) - 2)}}}" if item else "}")
+        elif isinstance(item, list):
+            yield prefix + "["
+            waiting.append((", " if index else "", inner) for index, inner in enumerate(item))
+            endings.append("]")
+        elif isinstance(item, float) and not math.isfinite(item):
+            yield prefix
+            yield None
+        else:
+            yield prefix + _scalar(item)
 
-    def __init__(self, out: bytearray) -> None:
-        self.out = out
 
-    def put(self, value: Any, prefix: str, depth: int) -> bool:
-        if isinstance(value, dict):
-            return self.write(prefix + "{") and self.put_members(value, depth) and self.end_object(value, depth)
-        if isinstance(value, list):
-            return self.write(prefix + "[") and self.put_items(value, depth) and self.write("]")
-        if isinstance(value, float) and not np.isfinite(value):
-            # Its writer refuses NaN and Infinity, and with them the rest.
-            self.write(prefix)
-            return False
-        return self.write(prefix + _scalar(value))
-
-    def put_members(self, value: dict[str, Any], depth: int) -> bool:
-        inner = _INDENT * (depth + 1)
-        return all(
-            self.write(("," if index else "") + "\n" + inner + quote(name)) and self.put(item, ": ", depth + 1)
-            for index, (name, item) in enumerate(members(value))
-        )
-
-    def put_items(self, value: list[Any], depth: int) -> bool:
-        return all(self.put(item, ", " if index else "", depth + 1) for index, item in enumerate(value))
-
-    def end_object(self, value: dict[str, Any], depth: int) -> bool:
-        return self.write(f"\n{_INDENT * depth}}}" if value else "}")
-
-    def write(self, text: str) -> bool:
-        if len(self.out) >= _DEBUG_BYTES:
-            return False
-        self.out += encode_text(text)
-        return True
+def _member_parts(value: dict[str, Any], indent: str) -> Iterator[tuple[str, Any]]:
+    for index, (name, item) in enumerate(members(value)):
+        yield f"{',' if index else ''}\n{indent}{quote(name)}", _NAME
+        yield ": ", item
 
 
 def _scalar(value: Any) -> str:
