@@ -146,6 +146,12 @@ class ServingError(FaultError):
     fault = Fault.INTERNAL
 
 
+class RunError(FaultError):
+    """A runtime could not run a feed; the fault and the words are the runtime's own."""
+
+    fault = Fault.INTERNAL
+
+
 class BenchError(ToolkitError):
     """A measurement cannot be made or is not valid."""
 

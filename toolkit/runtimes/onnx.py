@@ -7,7 +7,7 @@ from typing import Any
 from toolkit.core.plugins import Opening, Runtime
 from toolkit.core.runner import FunctionRunner, Runner
 from toolkit.core.tensors import Feed, Outputs, Signature, TensorSpec, as_array
-from toolkit.errors import ParityError, UnavailableError
+from toolkit.errors import Fault, ParityError, RunError, UnavailableError
 
 # An output called like an input carries this mark in the file, since one ONNX graph cannot hold both names.
 MARK = "__out"
@@ -31,8 +31,8 @@ def open_runner(opening: Opening) -> Iterator[Runner]:
         try:
             found = dict(zip(ours.values(), run_session(names, dict(feed)), strict=True))
         except Exception as error:  # onnxruntime's errors have no public common class
-            raise ParityError(
-                f"onnxruntime cannot run {opening.path.name}: {str(error).splitlines()[0]}", hint="build the bundle again"
+            raise RunError(
+                f"onnxruntime cannot run {opening.path.name}: {str(error).splitlines()[0]}", hint="check the shapes of the feed", fault=Fault.INVALID
             ) from error
         return found | {name: as_array(found[name], "string") for name in strings}
 

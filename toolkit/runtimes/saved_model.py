@@ -1,73 +1,109 @@
 """Runs a SavedModel through the graph-mode loader and a Session, as TensorFlow Serving does."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 from toolkit.core.plugins import Opening, Runtime
 from toolkit.core.runner import FunctionRunner, Runner
-from toolkit.core.tensors import Feed, Outputs, Signature, TensorSpec, as_array
-from toolkit.errors import ParityError
-from toolkit.wire.protos import DataType
+from toolkit.core.tensors import Feed, Outputs, as_array
+from toolkit.errors import ParityError, RunError
+from toolkit.wire.codes import fault_of
+from toolkit.wire.signatures import read_signature
 
+
+@dataclass
+class _Loaded:
+    """One Session and the signatures of the graph in it; shared by the runners of its signatures."""
+
+    session: Any
+    signatures: Any
+    users: int = 0
+
+
+@dataclass
+class _Sessions:
+    """Open Sessions by path and threads: a model's variables are loaded once, however many signatures it has."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    loaded: dict[tuple[str, int], _Loaded] = field(default_factory=dict)
+
+
+_SESSIONS = _Sessions()
 
 
 @contextmanager
 def open_runner(opening: Opening) -> Iterator[Runner]:
-    """A Runner over `tf.compat.v1.saved_model.loader.load` and one Session callable."""
-    import tensorflow as tf
-
-    v1 = tf.compat.v1
-    threads = opening.threads or 0
-    config = v1.ConfigProto(intra_op_parallelism_threads=threads, inter_op_parallelism_threads=threads)
-    with v1.Session(graph=tf.Graph(), config=config) as session:
-        try:
-            with session.graph.as_default():
-                meta_graph = v1.saved_model.loader.load(session, ["serve"], str(opening.path))
-        except Exception as error:  # the loader raises OSError, RuntimeError, ValueError and errors of its own
-            raise ParityError(
-                f"{opening.path} does not load in graph mode: {str(error).splitlines()[0]}",
-                hint="TensorFlow Serving would refuse it too",
-            ) from error
-        entry = meta_graph.signature_def.get(opening.signature_name) if opening.signature_name else None
-        if opening.signature_name not in meta_graph.signature_def or entry is None:
+    """A Runner over one signature and `tf.compat.v1.saved_model.loader.load`."""
+    key = (str(opening.path.absolute()), opening.threads or 0)
+    loaded = _acquire(key)
+    try:
+        if opening.signature_name not in loaded.signatures:
             raise ParityError(
                 f"{opening.path} has no signature '{opening.signature_name}'", hint="build the bundle again"
             )
-        yield FunctionRunner("saved_model", _signature(entry, opening.signature), _function(session, entry))
+        entry = loaded.signatures[opening.signature_name]
+        signature = read_signature(opening.signature_name, entry).as_signature()
+        yield FunctionRunner("saved_model", signature, _function(loaded.session, entry))
+    finally:
+        _release(key)
+
+
+def _acquire(key: tuple[str, int]) -> _Loaded:
+    with _SESSIONS.lock:
+        if key not in _SESSIONS.loaded:
+            _SESSIONS.loaded[key] = _load(*key)
+        loaded = _SESSIONS.loaded[key]
+        loaded.users += 1
+        return loaded
+
+
+def _release(key: tuple[str, int]) -> None:
+    with _SESSIONS.lock:
+        loaded = _SESSIONS.loaded[key]
+        loaded.users -= 1
+        if not loaded.users:
+            _SESSIONS.loaded.pop(key).session.close()
+
+
+def _load(path: str, threads: int) -> _Loaded:
+    import tensorflow as tf
+
+    v1 = tf.compat.v1
+    config = v1.ConfigProto(intra_op_parallelism_threads=threads, inter_op_parallelism_threads=threads)
+    session = v1.Session(graph=tf.Graph(), config=config)
+    try:
+        with session.graph.as_default():
+            meta_graph = v1.saved_model.loader.load(session, ["serve"], path)
+    except Exception as error:  # the loader raises OSError, RuntimeError, ValueError and errors of its own
+        session.close()
+        raise ParityError(
+            f"{path} does not load in graph mode: {str(error).splitlines()[0]}",
+            hint="TensorFlow Serving would refuse it too",
+        ) from error
+    return _Loaded(session, meta_graph.signature_def)
 
 
 def _function(session: Any, entry: Any) -> Any:
+    import tensorflow as tf
+
     inputs, outputs = list(entry.inputs), list(entry.outputs)
     feeds = [entry.inputs[name].name for name in inputs]
     call = session.make_callable([entry.outputs[name].name for name in outputs], feed_list=feeds)
-    strings = [name for name in outputs if DataType.Name(entry.outputs[name].dtype) == "DT_STRING"]
+    strings = [name for name in outputs if entry.outputs[name].dtype == tf.string.as_datatype_enum]
 
     def run(feed: Feed) -> Outputs:
-        import tensorflow as tf
-
         try:
-            found = dict(zip(outputs, call(*(feed[name] for name in inputs)), strict=True))
+            found = dict(zip(outputs, call(*[feed[name] for name in inputs]), strict=True))
         except tf.errors.OpError as error:
-            raise ParityError(f"the graph does not run: {str(error).splitlines()[0]}", hint="check the feed") from error
-        return found | {name: as_array(found[name], "string") for name in strings}
+            raise RunError(error.message, hint="check the feed's shapes and values", fault=fault_of(error.error_code)) from error
+        for name in strings:
+            found[name] = as_array(found[name], "string")
+        return found
 
     return run
-
-
-def _signature(entry: Any, wanted: Signature) -> Signature:
-    return Signature(
-        {name: _spec(info) for name, info in entry.inputs.items()},
-        {name: _spec(info) for name, info in entry.outputs.items()},
-        wanted.method,
-    )
-
-
-def _spec(info: Any) -> TensorSpec:
-    dtype = DataType.Name(info.dtype).removeprefix("DT_").lower()
-    names = {"float": "float32", "double": "float64", "half": "float16"}
-    shape = None if info.tensor_shape.unknown_rank else tuple(dim.size for dim in info.tensor_shape.dim)
-    return TensorSpec(names.get(dtype, dtype), shape)
 
 
 RUNTIME = Runtime(name="saved_model", opens=("saved_model",), open=open_runner)

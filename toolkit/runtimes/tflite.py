@@ -7,7 +7,7 @@ from typing import Any
 from toolkit.core.plugins import Opening, Runtime
 from toolkit.core.runner import FunctionRunner, Runner
 from toolkit.core.tensors import Feed, Outputs, Signature, TensorSpec, dtype_name
-from toolkit.errors import ParityError, UnavailableError
+from toolkit.errors import Fault, ParityError, RunError, UnavailableError
 
 
 @contextmanager
@@ -25,8 +25,8 @@ def open_runner(opening: Opening) -> Iterator[Runner]:
         try:
             return dict(call(**feed))
         except (RuntimeError, ValueError) as error:
-            raise ParityError(
-                f"LiteRT cannot run {opening.path.name}: {str(error).splitlines()[0]}", hint="build the bundle again"
+            raise RunError(
+                f"LiteRT cannot run {opening.path.name}: {str(error).splitlines()[0]}", hint="check the shapes of the feed", fault=Fault.INVALID
             ) from error
 
     yield FunctionRunner("tflite", signature, run)
