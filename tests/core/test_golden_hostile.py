@@ -155,6 +155,13 @@ def test_an_entry_that_is_there_twice_is_refused(tmp_path: Path) -> None:
     assert "is there twice" in refused(tmp_path / "golden.npz")
 
 
+def test_an_empty_list_before_the_entries_does_not_hide_them(tmp_path: Path) -> None:
+    path = tmp_path / "golden.npz"
+    write_golden(path, WHOLE)
+    path.write_bytes(b"PK\5\6" + bytes(18) + path.read_bytes()[:-22])
+    assert "something follows" in refused(path)
+
+
 @pytest.mark.parametrize("kind", ["missing", "folder", "pipe", "empty", "text"])
 def test_what_is_no_archive_is_refused(tmp_path: Path, kind: str) -> None:
     path = tmp_path / "golden.npz"

@@ -6,6 +6,7 @@ would make a name ambiguous is percent-escaped: %, #, \ and control characters e
 """
 
 import math
+import os
 import re
 import struct
 import zipfile
@@ -184,6 +185,9 @@ def _distrust(path: Path) -> Iterator[None]:
 
 def _check_layout(archive: zipfile.ZipFile, file: IO[bytes]) -> None:
     """Entries that fill the file one after the other: none lost from its list, none sharing another's bytes."""
+    file.seek(-22, os.SEEK_END)
+    if not file.read().startswith(b"PK\5\6"):
+        raise ValueError("something follows its last record")
     infos = sorted(archive.infolist(), key=lambda info: info.header_offset)
     ends = [0]
     for info in infos:
