@@ -44,9 +44,7 @@ class BuildRequest:
     verbose: bool = False
 
 
-def build(
-    model: Any, *, formats: Sequence[str] = (), out: str | Path | None = None, **options: Any
-) -> Manifest:
+def build(model: Any, *, formats: Sequence[str] = (), out: str | Path | None = None, **options: Any) -> Manifest:
     """Build one model and give the manifest of its published bundle.
 
     Args:
@@ -163,7 +161,11 @@ def open_artifact(
 
 
 def predict(
-    target: str | Path, feed: Mapping[str, Any] | None = None, *, artifact: str | None = None, signature: str | None = None
+    target: str | Path,
+    feed: Mapping[str, Any] | None = None,
+    *,
+    artifact: str | None = None,
+    signature: str | None = None,
 ) -> Outputs:
     """Ask a bundle, an artifact or an endpoint one question; without a feed, a golden or a made-up one of batch 1."""
     opened = _open_target(target, artifact, signature)
@@ -198,5 +200,7 @@ def list_models(start: Path) -> list[dict[str, Any]]:
             description = resolve(name, root).spec.description
         except ToolkitError as error:
             description = f"does not import: {error.message}"
-        found.append({"name": name, "bundle": str(newest_bundle) if newest_bundle else None, "description": description})
+        found.append(
+            {"name": name, "bundle": str(newest_bundle) if newest_bundle else None, "description": description}
+        )
     return found

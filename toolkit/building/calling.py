@@ -104,7 +104,8 @@ def _call(spec: ModelSpec, model: Any, signature: Signature) -> Call:
         if not callable(method):
             public = [name for name in dir(model) if not name.startswith("_")]
             raise TraceError(
-                f"model '{spec.name}' has no method '{signature.call}'", hint=f"its own are {', '.join(public[:8])}, ..."
+                f"model '{spec.name}' has no method '{signature.call}'",
+                hint=f"its own are {', '.join(public[:8])}, ...",
             )
         return Call(signature.inputs, method, method=signature.method)
     if signature.call is not None:

@@ -128,7 +128,8 @@ def _member(module: ModuleType, attribute: str, reference: str) -> Any:
     if not hasattr(module, attribute):
         names = [name for name in vars(module) if not name.startswith("_")]
         raise CatalogError(
-            f"'{reference}' has no {attribute}", hint=f"end the file in {attribute} = ModelSpec(...); {nearest(attribute, names)}"
+            f"'{reference}' has no {attribute}",
+            hint=f"end the file in {attribute} = ModelSpec(...); {nearest(attribute, names)}",
         )
     return getattr(module, attribute)
 

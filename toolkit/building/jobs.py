@@ -35,16 +35,17 @@ def judge_artifact(bundle: Path, manifest: Manifest, name: str, allowed: Mapping
     return judge(bundle, manifest, name, allowed)
 
 
-_OPENED: dict[Opening, tuple[ExitStack, Runner]] = {}
+_OPENED: dict[tuple[str, Path, str], tuple[ExitStack, Runner]] = {}
 
 
 def answer(runtime: str, opening: Opening, feed: Feed) -> Outputs:
     """The outputs of an artifact, which stays open for the next question until another one is asked."""
-    if opening not in _OPENED:
+    key = (runtime, opening.path, opening.signature_name)
+    if key not in _OPENED:
         close_runner()
         stack = ExitStack()
-        _OPENED[opening] = stack, stack.enter_context(RUNTIMES.load(runtime).open(opening))
-    return dict(_OPENED[opening][1].run(feed))
+        _OPENED[key] = stack, stack.enter_context(RUNTIMES.load(runtime).open(opening))
+    return dict(_OPENED[key][1].run(feed))
 
 
 def close_runner() -> None:

@@ -33,7 +33,9 @@ def build_model(spec: ModelSpec, *, unsafe_lambda: bool = False) -> Built:
                 f"building model '{spec.name}' failed: {type(error).__name__}: {first_line(error)}",
                 hint=f"see {own_frame(error)}",
             ) from error
-        return Built(load_path(Path(made), unsafe_lambda=unsafe_lambda)) if isinstance(made, str | Path) else Built(made)
+        return (
+            Built(load_path(Path(made), unsafe_lambda=unsafe_lambda)) if isinstance(made, str | Path) else Built(made)
+        )
     path = Path(source)
     return Built(load_path(path, unsafe_lambda=unsafe_lambda), restored=path.is_dir())
 
@@ -81,7 +83,9 @@ def _keras_error(path: Path, error: Exception) -> CatalogError:
             f"{path} holds a Lambda layer: Python code that loading would run",
             hint="if you trust the file, add --unsafe-lambda",
         )
-    return CatalogError(f"{path} does not load: {type(error).__name__}: {first_line(error)}", hint="is it a whole .keras file?")
+    return CatalogError(
+        f"{path} does not load: {type(error).__name__}: {first_line(error)}", hint="is it a whole .keras file?"
+    )
 
 
 def first_line(error: BaseException) -> str:
@@ -100,7 +104,9 @@ def own_frame(error: BaseException) -> str:
     own = [
         frame
         for frame in frames
-        if not any(part in frame.filename for part in ("site-packages", "/toolkit/", "importlib", "<frozen", "__autograph"))
+        if not any(
+            part in frame.filename for part in ("site-packages", "/toolkit/", "importlib", "<frozen", "__autograph")
+        )
     ]
     if own:
         return f"{own[-1].filename}:{own[-1].lineno}"

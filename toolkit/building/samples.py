@@ -89,9 +89,7 @@ def _ragged_parts(key: str, parts: Mapping[str, TensorSpec], batch_size: int, rn
     return sample_feed(Signature({values: parts[values]}), rows, int(rng.integers(1 << 30))) | made
 
 
-def _sparse_parts(
-    key: str, spec: Any, parts: Mapping[str, TensorSpec], batch_size: int, rng: Any
-) -> dict[str, Array]:
+def _sparse_parts(key: str, spec: Any, parts: Mapping[str, TensorSpec], batch_size: int, rng: Any) -> dict[str, Array]:
     dims = [(batch_size if at == 0 else 8) if dim is None else dim for at, dim in enumerate(spec.shape.as_list())]
     filled = np.argwhere(rng.random(dims) < 0.5).astype(np.int64)
     values = f"{key}_values"

@@ -60,7 +60,8 @@ def open_file(path: Path, signature: str | None) -> Opened:
     kind = "saved_model" if (path / "saved_model.pb").exists() else _SUFFIXES.get(path.suffix)
     if kind is None:
         raise CatalogError(
-            f"{path} is neither a bundle nor an artifact", hint="give a bundle, a SavedModel directory, .tflite or .onnx"
+            f"{path} is neither a bundle nor an artifact",
+            hint="give a bundle, a SavedModel directory, .tflite or .onnx",
         )
     runtime = next(found for found in RUNTIMES.load_all() if kind in found.opens)
     opening = Opening(path, signature or DEFAULT_SIGNATURE, Signature({}))

@@ -17,15 +17,25 @@ HEADINGS = ("artifact", "size", "seconds", "max |\u0394|", "argmax", "quality", 
 @click.command(short_help="Export models and prove every artifact.")
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
 @click.option("--formats", help="Artifacts to make, as in saved_model,onnx. [default: all]")
-@click.option("--out", type=click.Path(path_type=Path), help="The bundle's directory, in place of exported/MODEL/VERSION.")
-@click.option("--timeout", type=DURATION, default="10m", show_default=True, help="Limit of one conversion and one verdict.")
-@click.option("--allow-diff", multiple=True, metavar="OUTPUT=VALUE", help="Let a known difference pass; needs --reason.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="The bundle's directory, in place of exported/MODEL/VERSION."
+)
+@click.option(
+    "--timeout", type=DURATION, default="10m", show_default=True, help="Limit of one conversion and one verdict."
+)
+@click.option(
+    "--allow-diff", multiple=True, metavar="OUTPUT=VALUE", help="Let a known difference pass; needs --reason."
+)
 @click.option("--reason", default="", help="Why; written into the manifest.")
 @click.option("--keep-going", is_flag=True, help="Publish what passed even if an artifact failed.")
-@click.option("--import", "imports", multiple=True, metavar="MODULE", help="Import first: registers custom Keras classes.")
+@click.option(
+    "--import", "imports", multiple=True, metavar="MODULE", help="Import first: registers custom Keras classes."
+)
 @click.option("--unsafe-lambda", is_flag=True, help="Load Keras files with Lambda layers, which run Python code.")
 @click.pass_obj
-def command(output: Output, models: tuple[str, ...], formats: str | None, allow_diff: tuple[str, ...], **options: Any) -> Answer:
+def command(
+    output: Output, models: tuple[str, ...], formats: str | None, allow_diff: tuple[str, ...], **options: Any
+) -> Answer:
     """Export MODELs (all of models/ without one), run every artifact against the eager model, publish what agrees.
 
     MODEL is a name in models/, path/file.py[:NAME], package.module:NAME, a .keras file or a SavedModel directory.
@@ -49,9 +59,7 @@ def command(output: Output, models: tuple[str, ...], formats: str | None, allow_
         for outcome in made:
             show_manifest(screen, outcome.manifest, outcome.bundle)
 
-    documents = [
-        found.manifest.to_json() | {"bundle": str(found.bundle) if found.bundle else None} for found in made
-    ]
+    documents = [found.manifest.to_json() | {"bundle": str(found.bundle) if found.bundle else None} for found in made]
     return Answer(documents, show, _worst([error for error in errors if error]))
 
 

@@ -47,9 +47,17 @@ def with_common_options(command: click.Command) -> click.Command:
     if "verbose" in known:
         return command
     common = (
-        click.Option(["--json"], is_flag=True, expose_value=False, callback=_remember, help="One JSON document on stdout."),
+        click.Option(
+            ["--json"], is_flag=True, expose_value=False, callback=_remember, help="One JSON document on stdout."
+        ),
         click.Option(["-q", "--quiet"], is_flag=True, expose_value=False, callback=_remember, help="No progress."),
-        click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, callback=_remember, help="TensorFlow's own output too."),
+        click.Option(
+            ["-v", "--verbose"],
+            is_flag=True,
+            expose_value=False,
+            callback=_remember,
+            help="TensorFlow's own output too.",
+        ),
     )
     command.params += common
     verb = command.callback
@@ -65,7 +73,7 @@ def with_common_options(command: click.Command) -> click.Command:
     return command
 
 
-def _remember(ctx: click.Context, option: click.Parameter, value: bool) -> None:  # noqa: FBT001  # click's own signature
+def _remember(ctx: click.Context, option: click.Parameter, value: bool) -> None:
     output: Output = ctx.find_root().obj
     assert option.name is not None
     setattr(output, option.name, value)
@@ -103,26 +111,26 @@ def run(arguments: list[str], output: Output) -> int:
     except ToolkitError as error:
         return output.fail(error)
     except (KeyboardInterrupt, click.Abort):
-        return output.fail(_Interrupted("interrupted", hint="nothing half-written was left"))
+        return output.fail(_InterruptedError("interrupted", hint="nothing half-written was left"))
     except BrokenPipeError:
         # The reader went away (`| head`): there is nobody to tell, and flushing at exit would complain again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return ExitCode.UNEXPECTED
-    except Exception as error:  # the one place where a bug becomes a message instead of a traceback
+    except Exception as error:  # noqa: BLE001  # the one place where a bug becomes a message instead of a traceback
         return output.fail_unexpected(error)
 
 
-class _Interrupted(ToolkitError):
+class _InterruptedError(ToolkitError):
     exit_code = ExitCode.INTERRUPTED
 
 
-class _Usage(ToolkitError):
+class _CommandLineError(ToolkitError):
     exit_code = ExitCode.BAD_INPUT
 
 
 def _usage_error(error: click.ClickException) -> ToolkitError:
     command = getattr(getattr(error, "ctx", None), "command_path", "tfx-export")
-    return _Usage(error.format_message(), hint=f"`{command} --help` lists what it takes")
+    return _CommandLineError(error.format_message(), hint=f"`{command} --help` lists what it takes")
 
 
 def command_of(name: str) -> Any:

@@ -55,7 +55,10 @@ class Output:
         """Aligned columns; those in `right` are numbers."""
         widths = [max(len(row[at]) for row in (headings, *rows)) for at in range(len(headings))]
         for row in (headings, *rows):
-            cells = (text.rjust(width) if at in right else text.ljust(width) for at, (text, width) in enumerate(zip(row, widths, strict=True)))
+            cells = (
+                text.rjust(width) if at in right else text.ljust(width)
+                for at, (text, width) in enumerate(zip(row, widths, strict=True))
+            )
             self.line("  ".join(cells).rstrip())
 
     def show(self, answer: Answer) -> int:
@@ -83,7 +86,7 @@ class Output:
         last = traceback.extract_tb(error.__traceback__)[-1]
         place = f"{last.filename}:{last.lineno}"
         return self.fail(
-            _Unexpected(f"{type(error).__name__}: {error} ({place})", hint="this is a bug of tfx-export; -v shows more")
+            _UnexpectedError(f"{type(error).__name__}: {error} ({place})", hint="this is a bug of tfx-export; -v shows more")
         )
 
     def _document(self, result: Any, error: ToolkitError | None) -> None:
@@ -94,7 +97,9 @@ class Output:
             "status": "error" if error else "ok",
             "exit_code": int(code),
             "result": result,
-            "error": {"type": type(error).__name__.lstrip("_"), "message": error.message, "hint": error.hint} if error else None,
+            "error": {"type": type(error).__name__.lstrip("_"), "message": error.message, "hint": error.hint}
+            if error
+            else None,
         }
         self.line(json.dumps(plain(document), allow_nan=False, ensure_ascii=False))
 
@@ -105,7 +110,7 @@ class Output:
             sys.stderr.write(f"hint: {error.hint}\n")
 
 
-class _Unexpected(ToolkitError):
+class _UnexpectedError(ToolkitError):
     exit_code = ExitCode.UNEXPECTED
 
 

@@ -12,7 +12,9 @@ from toolkit.errors import FeedError
 
 @click.command(short_help="Ask one question.")
 @click.argument("target")
-@click.option("--input", "file", type=click.Path(path_type=Path), help="A feed: FILE.json or FILE.npz. [default: a golden one]")
+@click.option(
+    "--input", "file", type=click.Path(path_type=Path), help="A feed: FILE.json or FILE.npz. [default: a golden one]"
+)
 @click.option("--artifact", help="Which artifact of a bundle. [default: the first one]")
 @click.option("--signature", help="Which signature. [default: serving_default]")
 @click.pass_obj
@@ -46,7 +48,9 @@ def read_feed(file: Path) -> dict[str, Any]:
                 return {name: stored[name] for name in stored.files}
         document = json.loads(file.read_text())
     except (OSError, ValueError) as error:
-        raise FeedError(f"{file} holds no feed: {error}", hint="give JSON, or an .npz without pickled objects") from error
+        raise FeedError(
+            f"{file} holds no feed: {error}", hint="give JSON, or an .npz without pickled objects"
+        ) from error
     if not isinstance(document, dict):
         raise FeedError(f"{file} holds a {type(document).__name__}", hint='write {"input name": values}')
     named = document.get("inputs", document)

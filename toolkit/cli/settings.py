@@ -8,7 +8,7 @@ from toolkit.errors import UsageError, nearest
 
 
 def settings_for(command: str) -> dict[str, dict[str, Any]]:
-    """click's default_map: top-level keys are for every verb that has the option, a table [verb] for that verb."""
+    """Click's default_map: top-level keys are for every verb that has the option, a table [verb] for that verb."""
     settings = read_settings(find_root(Path.cwd()))
     if not settings:
         return {}

@@ -15,7 +15,7 @@ from toolkit.core.tensors import Signature
 from toolkit.errors import UsageError, nearest
 
 
-@dataclass(frozen=True, eq=False)  # a key by identity: a Signature holds dicts
+@dataclass(frozen=True)
 class Opening:
     """What a runtime is asked to open.
 
@@ -45,6 +45,7 @@ class Runtime:
         open: gives a Runner, for as long as the context lasts.
         faults: what is wrong with a file that opening and running it may not show; empty when nothing is.
         judges: whether it is one of the runtimes that an artifact must agree in before it is published.
+        concurrent: whether one of its runners may be called from several threads at once.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Runtime:
     open: Callable[[Opening], AbstractContextManager[Runner]]
     faults: Callable[[Opening], Sequence[str]] = _no_faults
     judges: bool = True
+    concurrent: bool = True
 
 
 @dataclass(frozen=True)

@@ -62,4 +62,4 @@ def _specs(details: dict[str, Any]) -> dict[str, TensorSpec]:
     }
 
 
-RUNTIME = Runtime(name="tflite", opens=("tflite",), open=open_runner, faults=faults)
+RUNTIME = Runtime(name="tflite", opens=("tflite",), open=open_runner, faults=faults, concurrent=False)
