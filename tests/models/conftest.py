@@ -1,0 +1,8 @@
+"""Shipped models are loaded from the repository's folder, not from the installed package."""
+
+import sys
+from pathlib import Path
+
+ROOT = str(Path(__file__).resolve().parents[2])
+if ROOT not in sys.path:
+    sys.path.insert(0, ROOT)
