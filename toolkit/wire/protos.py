@@ -9,6 +9,7 @@ the same classes.
 import importlib
 import importlib.machinery
 import importlib.util
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -152,11 +153,21 @@ def parse_text(kind: Any, text: str) -> Message:
         WireError: the text is no such message; says where.
     """
     try:
-        return text_format.Parse(text, kind())
+        return text_format.Parse(_TEXT_TOKENS.sub(_on_one_line, text), kind())
     except (text_format.ParseError, UnicodeError) as error:
         raise WireError(
             f"the text is no {kind.DESCRIPTOR.name}: {error}", hint="compare it with TensorFlow Serving's examples"
         ) from error
+
+
+# A comment, or a quoted string; both may hold what looks like the other.
+_TEXT_TOKENS = re.compile(r"""#[^\n]*|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*'""", re.DOTALL)
+
+
+def _on_one_line(match: re.Match[str]) -> str:
+    # The real server takes a string over several lines, as keys and certificates are pasted; Python's parser does not.
+    found = match.group()
+    return found if found.startswith("#") else found.replace("\r\n", "\n").replace("\n", "\\n")
 
 
 def json_of(message: Message) -> Any:

@@ -1,0 +1,76 @@
+"""A URL of a served model to the endpoint that listens and the target behind it, and back."""
+
+import re
+from dataclasses import dataclass
+from urllib.parse import quote, unquote
+
+from toolkit.errors import UsageError
+from toolkit.wire.messages import Endpoint, Protocol, Target
+
+_SCHEMES = {
+    "grpc": (Protocol.GRPC, False),
+    "grpcs": (Protocol.GRPC, True),
+    "http": (Protocol.REST, False),
+    "https": (Protocol.REST, True),
+}
+_URL = re.compile(
+    r"(?P<scheme>[a-z]+)://(?P<address>\[[0-9A-Fa-f:.]+\]:[0-9]{1,5}|[^/:\[\]]+:[0-9]{1,5})(?P<path>/.*)?"
+)
+_PATH = re.compile(
+    r"/(?P<model>[^/:]+)(?:/versions/(?P<version>[0-9]{1,18})|/labels/(?P<label>[^/:]+))?(?::(?P<signature>[^/]+))?"
+)
+_API = "/v1/models"
+_HINT = "write grpc://HOST:PORT/MODEL[/versions/N|/labels/L][:SIGNATURE], or http:// likewise; grpcs and https use TLS"
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """One signature of one model at an endpoint."""
+
+    endpoint: Endpoint
+    target: Target
+
+
+def is_url(text: str) -> bool:
+    """Whether a reference means a server rather than a file or a name."""
+    scheme, mark, _ = text.partition("://")
+    return bool(mark) and scheme in _SCHEMES
+
+
+def parse_url(text: str) -> Remote:
+    """The endpoint and target of a URL; a pasted REST path with /v1/models and :predict means the same.
+
+    Raises:
+        UsageError: it is no such URL.
+    """
+    url = _URL.fullmatch(text)
+    if url is None or url["scheme"] not in _SCHEMES or int(url["address"].rpartition(":")[2]) > 65535:
+        raise UsageError(f"'{text}' is no server's URL", hint=_HINT)
+    path = url["path"] or ""
+    if path.startswith(f"{_API}/"):
+        path = path.removeprefix(_API).removesuffix(":predict")
+    found = _PATH.fullmatch(path)
+    if found is None:
+        raise UsageError(f"'{text}' does not say which model to ask", hint=_HINT)
+    protocol, tls = _SCHEMES[url["scheme"]]
+    version, label = found["version"], found["label"]
+    target = Target(
+        unquote(found["model"]),
+        None if version is None else int(version),
+        None if label is None else unquote(label),
+        unquote(found["signature"] or ""),
+    )
+    return Remote(Endpoint(url["address"], protocol, tls=tls), target)
+
+
+def url_of(remote: Remote) -> str:
+    """The URL that means an endpoint and a target."""
+    endpoint, target = remote.endpoint, remote.target
+    scheme = next(name for name, meant in _SCHEMES.items() if meant == (endpoint.protocol, endpoint.tls))
+    choice = ""
+    if target.version is not None:
+        choice = f"/versions/{target.version}"
+    elif target.label is not None:
+        choice = f"/labels/{quote(target.label, safe='')}"
+    signature = f":{quote(target.signature, safe='')}" if target.signature else ""
+    return f"{scheme}://{endpoint.address}/{quote(target.model, safe='')}{choice}{signature}"
