@@ -1,0 +1,32 @@
+"""Reads which versions of a model are on disk, and which of them a policy wants."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from toolkit.wire.messages import Keep, VersionPolicy
+
+_MAX_VERSION = 2**63 - 1
+
+
+def versions_on_disk(base_path: Path) -> dict[int, Path] | None:
+    """Version to its directory, by TensorFlow Serving's rule: names of decimal digits that fit into an int64.
+
+    A plain file counts too: it becomes a version that cannot load. Of `007` and `7` the shorter name wins. None where
+    the base path itself is missing, which keeps what is loaded; an empty one unloads it.
+    """
+    try:
+        names = sorted((entry.name for entry in base_path.iterdir()), key=len, reverse=True)
+    except OSError:
+        return None
+    numbers = {int(name): base_path / name for name in names if name.isascii() and name.isdecimal()}
+    return {number: path for number, path in sorted(numbers.items()) if number <= _MAX_VERSION}
+
+
+def wanted_versions(available: Iterable[int], policy: VersionPolicy) -> list[int]:
+    """The versions that a policy wants loaded, ascending; of those asked for, the ones that are there."""
+    known = sorted(available)
+    if policy.keep is Keep.ALL:
+        return known
+    if policy.keep is Keep.SPECIFIC:
+        return [version for version in known if version in policy.versions]
+    return known[-max(1, policy.count) :]

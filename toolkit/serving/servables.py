@@ -1,0 +1,208 @@
+"""Opens one version's directory as something that answers: a bundle's artifact, a SavedModel, or a model.tflite."""
+
+import queue
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from toolkit.core.artifact import MANIFEST, Artifact, Manifest, read_manifest
+from toolkit.core.plugins import FORMATS, RUNTIMES, Opening, Runtime
+from toolkit.core.runner import Runner
+from toolkit.core.tensors import Feed, Outputs, Signature
+from toolkit.errors import Fault, ServingError, nearest
+from toolkit.wire import lifecycle_wording as wording
+from toolkit.wire.signatures import ServedSignature, read_saved_model, write_signature
+
+SAVED_MODEL = "saved_model.pb"
+TFLITE_FILE = "model.tflite"
+
+
+class Servable(Protocol):
+    """A loaded version of a model."""
+
+    @property
+    def artifact(self) -> str:
+        """Which artifact answers, as metadata names it."""
+
+    @property
+    def signatures(self) -> Mapping[str, ServedSignature]:
+        """What it can be asked."""
+
+    def run(self, signature: str, feed: Feed) -> Outputs:
+        """All outputs of a signature."""
+
+    def close(self) -> None:
+        """Gives back what it holds; nobody runs it any more."""
+
+
+@dataclass(frozen=True)
+class Loading:
+    """How versions are loaded.
+
+    Args:
+        runtime: the runtime that answers, by name.
+        prefer_tflite: take model.tflite where a SavedModel's directory holds one too.
+        threads: threads inside one call; None is the runtime's own choice.
+        runners: how many runners a runtime gets that cannot be called concurrently.
+    """
+
+    runtime: str = "saved_model"
+    prefer_tflite: bool = False
+    threads: int | None = None
+    runners: int = 2
+
+
+@dataclass
+class _Pool:
+    """Runners of one signature; a runtime that is not concurrent lends each to one caller at a time."""
+
+    runners: list[Runner]
+    concurrent: bool
+    free: "queue.SimpleQueue[Runner]" = field(default_factory=queue.SimpleQueue)
+
+    def __post_init__(self) -> None:
+        for runner in self.runners:
+            self.free.put(runner)
+
+    def run(self, feed: Feed) -> Outputs:
+        if self.concurrent:
+            return self.runners[0].run(feed)
+        runner = self.free.get()
+        try:
+            return runner.run(feed)
+        finally:
+            self.free.put(runner)
+
+
+@dataclass
+class OpenedServable:
+    """A Servable over the runners of one runtime; a signature's runners are opened when it is first asked."""
+
+    artifact: str
+    signatures: Mapping[str, ServedSignature]
+    runtime: Runtime
+    paths: Mapping[str, Path]
+    loading: Loading
+    _stack: ExitStack = field(default_factory=ExitStack)
+    _pools: dict[str, _Pool] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def run(self, signature: str, feed: Feed) -> Outputs:
+        """All outputs of a signature."""
+        pool = self._pools.get(signature) or self.open(signature)
+        return pool.run(feed)
+
+    def open(self, signature: str) -> _Pool:
+        """The runners of a signature."""
+        with self._lock:
+            if signature not in self._pools:
+                opening = Opening(
+                    self.paths[signature],
+                    signature,
+                    Signature({}) if self.runtime.name == "saved_model" else self.signatures[signature].as_signature(),
+                    self.loading.threads,
+                )
+                count = 1 if self.runtime.concurrent else self.loading.runners
+                runners = [self._stack.enter_context(self.runtime.open(opening)) for _ in range(count)]
+                self._pools[signature] = _Pool(runners, self.runtime.concurrent)
+            return self._pools[signature]
+
+    def close(self) -> None:
+        """Closes every runner."""
+        self._stack.close()
+
+
+def load_servable(directory: Path, loading: Loading) -> Servable:
+    """The servable in a version's directory, opened so that a load error shows now and not at the first request.
+
+    Raises:
+        ServingError: there is nothing to load, in TensorFlow Serving's words.
+        ToolkitError: a bundle whose artifact did not pass, or a file that its runtime refuses.
+    """
+    if (directory / MANIFEST).is_file():
+        servable = _from_bundle(directory, loading)
+    elif (directory / TFLITE_FILE).is_file() and (loading.prefer_tflite or not (directory / SAVED_MODEL).is_file()):
+        servable = _from_tflite(directory / TFLITE_FILE, loading)
+    elif (directory / SAVED_MODEL).is_file():
+        if loading.runtime != "saved_model":
+            raise ServingError(
+                f"{directory} is a bare SavedModel: nothing was proven for --runtime {loading.runtime}",
+                hint="serve a bundle of `tfx-export build`, or leave --runtime out",
+                fault=Fault.PRECONDITION,
+            )
+        signatures = read_saved_model((directory / SAVED_MODEL).read_bytes())
+        servable = _opened("saved_model", "saved_model", signatures, dict.fromkeys(signatures, directory), loading)
+    else:
+        raise wording.not_a_saved_model(str(directory))
+    try:
+        for signature in list(servable.signatures)[:1] if servable.runtime.concurrent else servable.signatures:
+            servable.open(signature)
+    except BaseException:
+        servable.close()
+        raise
+    return servable
+
+
+def artifacts_for(manifest: Manifest, runtime: str) -> list[Artifact]:
+    """The proven artifacts of a bundle that a runtime opens, the plain one before its variants."""
+    opens = RUNTIMES.load(runtime).opens
+    made = [artifact for artifact in manifest.artifacts if artifact.parity.status == "pass"]
+    return sorted((found for found in made if found.format in opens), key=lambda found: found.variant != "")
+
+
+def bundle_servable(directory: Path, manifest: Manifest, artifact: Artifact, runtime: str, loading: Loading) -> OpenedServable:
+    """One artifact of a bundle in one runtime."""
+    paths = {name: directory / relative for name, relative in artifact.paths.items()}
+    return _opened(runtime, artifact.name, _bundle_signatures(directory, manifest, list(paths)), paths, loading)
+
+
+def _from_bundle(directory: Path, loading: Loading) -> OpenedServable:
+    manifest = read_manifest(directory)
+    failed = [artifact.name for artifact in manifest.artifacts if artifact.parity.status == "fail"]
+    if failed:
+        raise ServingError(
+            f"{directory} is refused: {', '.join(failed)} did not agree with the eager model",
+            hint="build it again; serve only what was proven",
+            fault=Fault.PRECONDITION,
+        )
+    found = artifacts_for(manifest, loading.runtime)
+    if not found:
+        names = [artifact.name for artifact in manifest.artifacts if artifact.parity.status == "pass"]
+        raise ServingError(
+            f"{directory} has no artifact for --runtime {loading.runtime}",
+            hint=f"it has {', '.join(names)}; {nearest(loading.runtime, RUNTIMES.names())}",
+            fault=Fault.PRECONDITION,
+        )
+    return bundle_servable(directory, manifest, found[0], loading.runtime, loading)
+
+
+def _bundle_signatures(directory: Path, manifest: Manifest, names: Sequence[str]) -> dict[str, ServedSignature]:
+    # Every artifact of a bundle answers metadata alike: as its SavedModel does, where it has one.
+    saved = next((found for found in manifest.artifacts if found.files and FORMATS.load(found.name).opened_as == "saved_model"), None)
+    if saved is not None:
+        proven = read_saved_model((directory / saved.path / SAVED_MODEL).read_bytes())
+        return {name: proven[name] for name in names}
+    return {name: write_signature(name, manifest.signatures[name]) for name in names}
+
+
+def _from_tflite(path: Path, loading: Loading) -> OpenedServable:
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        names = list(Interpreter(model_path=str(path)).get_signature_list())
+    except (RuntimeError, ValueError) as error:
+        raise ServingError(f"{path} does not open: {error}", hint="is it a whole file?", fault=Fault.INVALID) from error
+    signatures = {}
+    for name in names:
+        with RUNTIMES.load("tflite").open(Opening(path, name, Signature({}))) as runner:
+            signatures[name] = write_signature(name, runner.signature)
+    return _opened("tflite", "tflite", signatures, dict.fromkeys(names, path), loading)
+
+
+def _opened(
+    runtime: str, artifact: str, signatures: Mapping[str, ServedSignature], paths: Mapping[str, Path], loading: Loading
+) -> OpenedServable:
+    return OpenedServable(artifact, signatures, RUNTIMES.load(runtime), paths, loading)

@@ -1,0 +1,113 @@
+"""The versions of one model: which are wanted, in which state each is, and what is to be done next."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from toolkit.errors import ToolkitError
+from toolkit.serving.servables import Servable
+from toolkit.wire.codes import CODE_OF_FAULT
+from toolkit.wire.messages import ModelStatus, State, VersionStatus
+
+
+
+@dataclass(eq=False)
+class Version:
+    """One version: its state, what answers for it while it is AVAILABLE, and how many requests hold it."""
+
+    number: int
+    path: Path
+    wanted: bool = True
+    state: State = State.START
+    error: ToolkitError | None = None
+    attempts: int = 0
+    servable: Servable | None = None
+    leases: int = 0
+
+    @property
+    def settled(self) -> bool:
+        """Whether loading has come to an end: it answers, it failed for good, or it is gone."""
+        return self.state in {State.AVAILABLE, State.END}
+
+    def status(self) -> VersionStatus:
+        """The state as the wire says it."""
+        if self.error is None or self.state is not State.END:
+            return VersionStatus(self.number, self.state)
+        return VersionStatus(self.number, self.state, CODE_OF_FAULT[self.error.fault], self.error.message)
+
+
+@dataclass
+class ModelVersions:
+    """All versions of a model that were ever wanted; the caller holds the lock of the whole library.
+
+    What comes next follows TensorFlow Serving's availability-preserving policy: a version that is no longer wanted goes
+    only when a wanted one answers, or when none is wanted at all; of those to load, the highest goes first.
+    """
+
+    name: str
+    versions: dict[int, Version] = field(default_factory=dict)
+    listed: bool = False
+
+    def want(self, paths: Mapping[int, Path]) -> None:
+        """The versions that shall be loaded from now on; a failed one is not tried again while it stays wanted."""
+        self.listed = True
+        for number, version in self.versions.items():
+            version.wanted = number in paths
+        for number, path in paths.items():
+            known = self.versions.get(number)
+            if known is None or (known.state is State.END and known.error is None):
+                self.versions[number] = Version(number, path)
+        for version in self.versions.values():
+            # What was not begun ends without a word; a failure is forgotten, so that it may come again.
+            if not version.wanted and version.state is State.START:
+                version.state = State.END
+            if not version.wanted and version.state is State.END:
+                version.error = None
+
+    def next_to_load(self) -> Version | None:
+        """The version to load now; one at a time."""
+        if any(version.state is State.LOADING for version in self.versions.values()):
+            return None
+        waiting = [version for version in self.versions.values() if version.wanted and version.state is State.START]
+        return max(waiting, key=lambda version: version.number, default=None)
+
+    def to_unload(self) -> list[Version]:
+        """The versions that may go."""
+        wanted = [version for version in self.versions.values() if version.wanted]
+        if wanted and not any(version.state is State.AVAILABLE for version in wanted):
+            return []
+        return [found for found in self.versions.values() if not found.wanted and found.state is State.AVAILABLE]
+
+    def available(self, number: int | None) -> Version | None:
+        """The version that answers: the one asked for, or the highest."""
+        if number is not None:
+            found = self.versions.get(number)
+            return found if found is not None and found.state is State.AVAILABLE else None
+        ready = [version for version in self.versions.values() if version.state is State.AVAILABLE]
+        return max(ready, key=lambda version: version.number, default=None)
+
+    @property
+    def settled(self) -> bool:
+        """Whether every wanted version has come to an end of its loading, and there was one."""
+        wanted = [version for version in self.versions.values() if version.wanted]
+        return bool(wanted) and all(version.settled for version in wanted)
+
+    @property
+    def attempted(self) -> bool:
+        """Whether every wanted version was at least tried."""
+        return self.listed and all(
+            version.settled or version.attempts > 0 for version in self.versions.values() if version.wanted
+        )
+
+    def failures(self) -> dict[tuple[str, int], ToolkitError]:
+        """The wanted versions that did not load."""
+        return {
+            (self.name, version.number): version.error
+            for version in self.versions.values()
+            if version.wanted and version.error is not None
+        }
+
+    def status(self) -> ModelStatus:
+        """Every known version, newest first."""
+        newest_first = sorted(self.versions.values(), key=lambda version: -version.number)
+        return ModelStatus(tuple(version.status() for version in newest_first))
