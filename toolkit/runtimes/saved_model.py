@@ -88,10 +88,15 @@ def _load(path: str, threads: int) -> _Loaded:
 
 def _function(session: Any, entry: Any) -> Any:
     import tensorflow as tf
+    from tensorflow.core.protobuf.config_pb2 import CallableOptions
 
     inputs, outputs = list(entry.inputs), list(entry.outputs)
-    feeds = [entry.inputs[name].name for name in inputs]
-    call = session.make_callable([entry.outputs[name].name for name in outputs], feed_list=feeds)
+    options = CallableOptions(
+        feed=[entry.inputs[name].name for name in inputs], fetch=[entry.outputs[name].name for name in outputs]
+    )
+    # The public make_callable checks each feed in Python and gathers fetches there: several times the cost of this one,
+    # and it refuses shapes that the graph itself would take.
+    call = session._make_callable_from_options(options)  # noqa: SLF001
     strings = [name for name in outputs if entry.outputs[name].dtype == tf.string.as_datatype_enum]
 
     def run(feed: Feed) -> Outputs:

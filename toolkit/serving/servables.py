@@ -138,8 +138,10 @@ def load_servable(directory: Path, loading: Loading) -> Servable:
     else:
         raise wording.not_a_saved_model(str(directory))
     try:
-        for signature in list(servable.signatures)[:1] if servable.runtime.concurrent else servable.signatures:
-            servable.open(signature)
+        for signature in servable.signatures:
+            # TensorFlow keeps its initialisation op among the signatures; it cannot be asked.
+            if not signature.startswith("__"):
+                servable.open(signature)
     except BaseException:
         servable.close()
         raise
