@@ -60,7 +60,7 @@ def judge(bundle: Path, manifest: Manifest, name: str, allowed: Mapping[str, All
     if broken is None:
         return Parity("pass", "", tuple(checks))
     first = next(
-        (text for text in (*broken.problems, *(found.problem for found in broken.outputs.values() if not found.passed)))
+        text for text in (*broken.problems, *(found.problem for found in broken.outputs.values() if not found.passed))
     )
     where = f"signature '{broken.signature}' in {broken.runtime}"
     return Parity("fail", f"{manifest.model} as {name}, {where}: {first}", tuple(checks))

@@ -1,6 +1,8 @@
 """Turns two arrays and a tolerance into a Deviation."""
 
+import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -43,8 +45,13 @@ def worse(one: Deviation, other: Deviation) -> Deviation:
 
 
 def allow(deviation: Deviation, allowed: Allowed | None) -> Deviation:
-    """The deviation, passed on a person's word where its largest difference is not above what they allow."""
-    if deviation.passed or allowed is None or not deviation.max_abs <= allowed.value:
+    """The deviation, passed on a person's word where its largest difference is not above what they allow.
+
+    Another shape, dtype or text, or a NaN, is no difference that has a size: nobody can let it pass.
+    """
+    if deviation.passed or allowed is None or not math.isfinite(deviation.max_abs):
+        return deviation
+    if not deviation.max_abs <= allowed.value:
         return deviation
     return replace(deviation, passed=True, allowed=allowed)
 
@@ -58,15 +65,26 @@ def _compare_exact(name: str, expected: Array, actual: Array) -> Deviation:
     differs = np.asarray(expected != actual)
     if not differs.any():
         return Deviation(0.0, 0.0, None, None, exact, passed=True)
-    at = np.unravel_index(int(differs.argmax()), differs.shape)
-    if expected.dtype.kind in "iu":
-        # Whole numbers of 64 bits do not fit into a float: Python's own are exact.
-        gaps = [abs(int(have) - int(want)) for have, want in zip(actual[differs], expected[differs], strict=True)]
-        gap = float(max(gaps))
+    if expected.dtype.kind in "biu":
+        gap = _whole_gap(expected, actual)
+        size = np.maximum(np.abs(expected.astype(np.float64)), 1.0)
+        largest, share = float(gap.max()), float((gap / size).max())
     else:
-        gap = float("inf") if expected.dtype.kind == "O" else 1.0
-    problem = f"output '{name}' at {_place(at)}: expected {expected[at]!r:.60}, actual {actual[at]!r:.60}"
-    return Deviation(gap, gap, None, None, exact, passed=False, problem=problem)
+        gap, largest, share = differs, math.inf, math.inf  # two texts have no distance
+    worst = np.unravel_index(int(gap.argmax()), gap.shape)
+    problem = f"output '{name}' at {_place(worst)}: expected {_text(expected[worst])}, actual {_text(actual[worst])}"
+    return Deviation(largest, share, None, None, exact, passed=False, problem=problem)
+
+
+def _whole_gap(expected: Array, actual: Array) -> Array:
+    # Whole numbers of 64 bits do not fit into a float; modulo 2**64 their distance is exact whatever their sign.
+    high, low = np.maximum(expected, actual), np.minimum(expected, actual)
+    with np.errstate(over="ignore"):
+        return np.asarray(high.astype(np.uint64) - low.astype(np.uint64))
+
+
+def _text(value: Any) -> str:
+    return f"{value.item() if isinstance(value, np.generic) else value!r:.60}"
 
 
 def _compare_floats(name: str, expected: Array, actual: Array, tolerance: Tolerance) -> Deviation:
@@ -74,7 +92,7 @@ def _compare_floats(name: str, expected: Array, actual: Array, tolerance: Tolera
     want, have = expected.astype(wide), actual.astype(wide)
     if want.size == 0:
         return Deviation(0.0, 0.0, None, None, tolerance, passed=True)
-    same = (want == have) | (np.isnan(want) & np.isnan(have))
+    same = _same(want.real, have.real) & _same(want.imag, have.imag)
     with np.errstate(invalid="ignore", over="ignore"):
         gap = np.where(same, 0.0, np.abs(have - want))
         gap = np.where(np.isnan(gap), np.inf, gap)  # NaN on one side only
@@ -85,7 +103,7 @@ def _compare_floats(name: str, expected: Array, actual: Array, tolerance: Tolera
     passed = bool(excess[at] <= 0)
     return Deviation(
         max_abs=float(gap.max()),
-        max_rel=float(min(relative.max(), np.finfo(np.float64).max)) if np.isfinite(gap).all() else float("inf"),
+        max_rel=float(min(relative.max(), np.finfo(np.float64).max)) if np.isfinite(gap).all() else math.inf,
         max_ulp=_ulps(expected, gap),
         argmax_agreement=_argmax_agreement(want, have),
         tolerance=tolerance,
@@ -94,18 +112,26 @@ def _compare_floats(name: str, expected: Array, actual: Array, tolerance: Tolera
     )
 
 
-def _float_problem(
-    name: str, expected: Array, actual: Array, tolerance: Tolerance, at: tuple[np.intp, ...]
-) -> str:
+def _same(want: Array, have: Array) -> Array:
+    return np.asarray((want == have) | (np.isnan(want) & np.isnan(have)))
+
+
+def _float_problem(name: str, expected: Array, actual: Array, tolerance: Tolerance, at: tuple[np.intp, ...]) -> str:
     limits = f"atol {tolerance.atol:g}, rtol {tolerance.rtol:g}"
-    return f"output '{name}' at {_place(at)}: expected {expected[at]:.9g}, actual {actual[at]:.9g} ({limits})"
+    # NumPy's own text of a number has as many digits as it takes to tell it from its neighbours.
+    return f"output '{name}' at {_place(at)}: expected {expected[at]!s}, actual {actual[at]!s} ({limits})"
 
 
 def _ulps(expected: Array, gap: Array) -> float | None:
     if expected.dtype.kind != "f":  # bfloat16 and complex numbers have no np.spacing
         return None
-    finite = np.where(np.isfinite(expected), expected, 0)
-    return float((gap / np.spacing(np.abs(finite)).astype(np.float64)).max())
+    largest = np.finfo(expected.dtype).max
+    # The largest number's spacing reaches beyond the dtype; the one below it has the same.
+    size = np.minimum(
+        np.abs(np.where(np.isfinite(expected), expected, 0)), np.nextafter(largest, largest.dtype.type(0))
+    )
+    with np.errstate(over="ignore"):
+        return float((gap / np.spacing(size).astype(np.float64)).max())
 
 
 def _argmax_agreement(want: Array, have: Array) -> float | None:
