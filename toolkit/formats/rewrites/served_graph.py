@@ -53,7 +53,8 @@ def _clear_paths(graph_def: Any, assets: set[str]) -> None:
     for node in _nodes(graph_def):
         for key in ("shared_name", "container"):
             name = node.attr[key].s if key in node.attr else b""
-            if b"/" in name:
+            # `hidden_1/kernel` is no path: TFLite's converter finds a variable's restore op by this name.
+            if b"/" in name and node.op != "VarHandleOp":
                 node.attr[key].s = b"table_" + hashlib.sha256(name).hexdigest()[:16].encode()
         if node.op == "Const":
             values = node.attr["value"].tensor.string_val
