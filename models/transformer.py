@@ -21,8 +21,8 @@ def network() -> Any:
     letter = keras.layers.Embedding(len(alphabet()) + 2, WIDTH, name="letter")(tokens)
     group = keras.layers.Conv1D(WIDTH, 3, padding="same", activation=exact_gelu, name="group")(letter)
     # From the tokens, though they do not matter: a layer called on a constant is computed while the model is built,
-    # and its weights are no part of the model.
-    places = keras.ops.zeros_like(tokens) + keras.ops.arange(TOKENS)
+    # and its weights are no part of the model. Subtracted, since Keras turns such a sum into BiasAdd on integers.
+    places = keras.ops.subtract(keras.ops.arange(TOKENS), keras.ops.zeros_like(tokens))
     place = keras.layers.Embedding(TOKENS, WIDTH, name="place")(places)
     x = keras.layers.Dropout(0.2, name="dropout")(keras.layers.Add(name="group_at_place")([group, place]))
     # By hand, since a convolution drops the mask that an embedding would pass on. The first place always counts:
