@@ -17,6 +17,7 @@ from toolkit.core.store import find_root, newest
 from toolkit.core.tensors import Feed, Outputs, sample_feed
 from toolkit.errors import CatalogError, ParityError, ToolkitError, UsageError
 from toolkit.verifying.bundle import check_files
+from toolkit.wire.endpoints import Reach, is_url, parse_url
 
 DEFAULT_TIMEOUT_S = 600.0
 Reporter = Callable[[str, str], None]
@@ -166,24 +167,33 @@ def predict(
     *,
     artifact: str | None = None,
     signature: str | None = None,
+    reach: Reach | None = None,
 ) -> Outputs:
     """Ask a bundle, an artifact or an endpoint one question; without a feed, a golden or a made-up one of batch 1."""
-    opened = _open_target(target, artifact, signature)
+    opened = _open_target(target, artifact, signature, reach)
     with opened.runner as runner:
         chosen: Feed = feed if feed is not None else opened.golden_feed or sample_feed(runner.signature, 1, 0)
         return runner.run(chosen)
 
 
-def connect(url: str, *, signature: str | None = None) -> AbstractContextManager[Runner]:
-    """A Runner over `grpc://HOST:PORT/MODEL[:SIGNATURE]` or `http://HOST:PORT/MODEL[:SIGNATURE]`."""
-    from toolkit.runtimes.served import open_url  # late: grpc takes a while to load
+def connect(url: str, *, signature: str | None = None, reach: Reach | None = None) -> AbstractContextManager[Runner]:
+    """A Runner over `grpc://HOST:PORT/MODEL[:SIGNATURE]` or `http://HOST:PORT/MODEL[:SIGNATURE]`.
 
-    return open_url(url, signature)
+    Args:
+        signature: in place of the one in the URL.
+        reach: TLS files and the message limit.
+    """
+    from toolkit.runtimes.served import open_remote  # late: bundles need no client
+
+    remote = (reach or Reach()).apply(parse_url(url))
+    if signature is not None:
+        remote = replace(remote, target=replace(remote.target, signature=signature))
+    return open_remote(remote)
 
 
-def _open_target(target: str | Path, artifact: str | None, signature: str | None) -> targets.Opened:
-    if isinstance(target, str) and "://" in target:
-        return targets.Opened(connect(target, signature=signature), None)
+def _open_target(target: str | Path, artifact: str | None, signature: str | None, reach: Reach | None) -> targets.Opened:
+    if isinstance(target, str) and is_url(target):
+        return targets.Opened(connect(target, signature=signature, reach=reach), None)
     path = Path(target)
     if path.is_file() or (path / "saved_model.pb").exists():
         return targets.open_file(path, signature)

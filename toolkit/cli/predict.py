@@ -6,6 +6,7 @@ from typing import Any
 
 import click
 
+from toolkit.cli.endpoints import endpoint_options
 from toolkit.cli.output import Answer, Output, plain
 from toolkit.errors import FeedError
 
@@ -17,15 +18,16 @@ from toolkit.errors import FeedError
 )
 @click.option("--artifact", help="Which artifact of a bundle. [default: the first one]")
 @click.option("--signature", help="Which signature. [default: serving_default]")
+@endpoint_options
 @click.pass_obj
-def command(_: Output, target: str, file: Path | None, artifact: str | None, signature: str | None) -> Answer:
+def command(_: Output, target: str, file: Path | None, **options: Any) -> Answer:
     """Ask TARGET, which is a bundle, an artifact's file, or grpc://HOST:PORT/MODEL or http://HOST:PORT/MODEL.
 
     A JSON feed is {"input name": nested lists}; bytes that are no text stand as {"b64": "..."}.
     """
     from toolkit.api import predict  # late: --help must not load NumPy
 
-    outputs = predict(target, read_feed(file) if file else None, artifact=artifact, signature=signature)
+    outputs = predict(target, read_feed(file) if file else None, **options)
     document = {"outputs": plain(dict(outputs))}
 
     def show(screen: Output) -> None:

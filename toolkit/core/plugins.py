@@ -24,12 +24,14 @@ class Opening:
         signature_name: which of its signatures.
         signature: names, dtypes and shapes it must have.
         threads: threads inside one call; None is the runtime's own choice.
+        url: where a server answers, for a runtime that asks one.
     """
 
     path: Path
     signature_name: str
     signature: Signature
     threads: int | None = None
+    url: str = ""
 
 
 def _no_faults(_: Opening) -> Sequence[str]:

@@ -1,7 +1,8 @@
 """A URL of a served model to the endpoint that listens and the target behind it, and back."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from urllib.parse import quote, unquote
 
 from toolkit.errors import UsageError
@@ -29,6 +30,23 @@ class Remote:
 
     endpoint: Endpoint
     target: Target
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How to reach an endpoint, beyond its URL: TLS files, and the largest message; as the command line's options."""
+
+    tls_ca: Path | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    max_message_mb: float | None = None
+
+    def apply(self, remote: Remote) -> Remote:
+        """The remote, reached this way; a TLS file asks for TLS whatever the scheme."""
+        limit = remote.endpoint.max_message_bytes if self.max_message_mb is None else int(self.max_message_mb * 1e6)
+        tls = remote.endpoint.tls or any((self.tls_ca, self.tls_cert, self.tls_key))
+        files = {"tls_ca": self.tls_ca, "tls_cert": self.tls_cert, "tls_key": self.tls_key}
+        return replace(remote, endpoint=replace(remote.endpoint, tls=tls, max_message_bytes=limit, **files))
 
 
 def is_url(text: str) -> bool:
