@@ -1,8 +1,11 @@
 """The command line of scripts/train.py: which names it takes, and what each remakes."""
 
 import argparse
+import sys
 from importlib import import_module
 from pathlib import Path
+
+from toolkit.errors import ExitCode
 
 HERE = Path(__file__).resolve().parent
 DATASETS = ("digits", "sentences", "penguins")
@@ -23,8 +26,17 @@ def main(arguments: list[str]) -> int:
     if unknown:
         parser.error(f"no recipe for {', '.join(unknown)}: use one of {', '.join(trainers())}")
     if options.data:
-        import_module(f"scripts.training.datasets.{options.data}").write()
-        return 0
+        return remake_data(options.data)
     for name in options.names or trainers():
         import_module(f"scripts.training.recipes.{name}").train()
-    return 0
+    return ExitCode.DONE
+
+
+def remake_data(name: str) -> int:
+    """Write one data file again; only this needs the packages that the data come from."""
+    try:
+        import_module(f"scripts.training.datasets.{name}").write()
+    except ModuleNotFoundError as error:
+        print(f"'{name}' comes from {error.name}, which is not here: pip install -e '.[train]'", file=sys.stderr)
+        return ExitCode.MISSING
+    return ExitCode.DONE

@@ -22,7 +22,11 @@ def seed(number: int) -> None:
 def store(name: str, named: list[tuple[str, Array]]) -> None:
     """Write the arrays in their order; the number before a name keeps it."""
     arrays = {f"{at:03d} {label}": array for at, (label, array) in enumerate(named)}
-    np.savez_compressed(weight_file(name), allow_pickle=False, **arrays)
+    target = weight_file(name)
+    # Beside the target, which others may be reading.
+    unfinished = target.with_suffix(".unfinished.npz")
+    np.savez_compressed(unfinished, allow_pickle=False, **arrays)
+    unfinished.replace(target)
 
 
 def finish(network: Any, spec: ModelSpec) -> None:
