@@ -35,5 +35,9 @@ def layers_of(graph_def: Any, *kinds: str) -> dict[str, str]:
 
 def layer_of(node_name: str) -> str:
     """`StatefulPartitionedCall/mlp/hidden_1/MatMul` is of layer `mlp/hidden_1`."""
-    parts = [part for part in node_name.split("/")[:-1] if not part.startswith(("StatefulPartitionedCall", "PartitionedCall"))]
+    parts = [
+        part
+        for part in node_name.split("/")[:-1]
+        if not part.startswith(("StatefulPartitionedCall", "PartitionedCall"))
+    ]
     return "/".join(parts) or node_name

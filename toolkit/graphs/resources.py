@@ -61,7 +61,7 @@ def _owners(handles: Iterable[int]) -> dict[int, Any]:
     for candidate in gc.get_objects():
         kind = type(candidate)  # isinstance would run the __class__ property of arbitrary proxies
         if issubclass(kind, CapturableResource):
-            handle = candidate._resource_handle  # noqa: SLF001  # the property would create a handle where none is
+            handle = candidate._resource_handle  # the property would create a handle where none is
         elif issubclass(kind, tf.Variable):
             handle = getattr(candidate, "_handle", None)
         else:
