@@ -17,6 +17,7 @@ from toolkit.wire.json_writer import debug_text
 
 _MAX_INTEGER = 2**64 - 1
 _MIN_INTEGER = -(2**63)
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # "instances", a row, an input, a few lists, and a base64 object.
 _DEEPEST = 8
 _NAMED_NUMBERS = re.compile(rb"NaN|Infinity")
@@ -29,7 +30,7 @@ def read_json(body: bytes) -> Any:
         WireError: there is none; in the server's words.
     """
     try:
-        value = orjson.loads(body)
+        value = orjson.loads(body.removeprefix(_BYTE_ORDER_MARK))
     except orjson.JSONDecodeError:
         return _read_again(body)
     if isinstance(value, dict) and body.count(b":") != _members(value):

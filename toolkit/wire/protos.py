@@ -9,6 +9,7 @@ the same classes.
 import importlib
 import importlib.machinery
 import importlib.util
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -184,6 +185,8 @@ def parse_json_value(kind: Any, value: Any) -> Message:
         WireError: the values are no such message.
     """
     try:
-        return json_format.ParseDict(value, kind(), ignore_unknown_fields=True)
-    except (json_format.ParseError, UnicodeError, RecursionError) as error:
+        # By way of text: protobuf's own parser of values breaks on names that are no UTF-8.
+        text = json.dumps(value, ensure_ascii=False).encode("utf-8", "replace")
+        return json_format.Parse(text, kind(), ignore_unknown_fields=True)
+    except (json_format.ParseError, ValueError, RecursionError) as error:
         raise WireError(f"the JSON is no {kind.DESCRIPTOR.name}: {error}", hint="check what the peer speaks") from error

@@ -34,9 +34,8 @@ def status_of(error: ToolkitError) -> RpcStatus:
     """The status that tells a client of an error; long details are cut as the real server cuts them."""
     details = "" if isinstance(error, wording.SilentError) else error.message
     encoded = details.encode("utf-8", "replace")
-    if len(encoded) > _MAX_DETAILS_BYTES:
-        details = encoded[:_MAX_DETAILS_BYTES].decode("utf-8", "ignore") + "...TRUNCATED"
-    return RpcStatus(CODE_OF_FAULT[error.fault], details)
+    cut = "...TRUNCATED" if len(encoded) > _MAX_DETAILS_BYTES else ""
+    return RpcStatus(CODE_OF_FAULT[error.fault], encoded[:_MAX_DETAILS_BYTES].decode("utf-8", "ignore") + cut)
 
 
 def error_of(code: int, details: str) -> ToolkitError:
