@@ -45,8 +45,15 @@ class Reach:
         """The remote, reached this way; a TLS file asks for TLS whatever the scheme."""
         limit = remote.endpoint.max_message_bytes if self.max_message_mb is None else int(self.max_message_mb * 1e6)
         tls = remote.endpoint.tls or any((self.tls_ca, self.tls_cert, self.tls_key))
-        files = {"tls_ca": self.tls_ca, "tls_cert": self.tls_cert, "tls_key": self.tls_key}
-        return replace(remote, endpoint=replace(remote.endpoint, tls=tls, max_message_bytes=limit, **files))
+        endpoint = replace(
+            remote.endpoint,
+            tls=tls,
+            tls_ca=self.tls_ca,
+            tls_cert=self.tls_cert,
+            tls_key=self.tls_key,
+            max_message_bytes=limit,
+        )
+        return replace(remote, endpoint=endpoint)
 
 
 def is_url(text: str) -> bool:
