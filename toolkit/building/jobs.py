@@ -2,7 +2,8 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, redirect_stdout
+from contextlib import ExitStack, redirect_stdout, suppress
+from importlib import import_module
 from pathlib import Path
 
 from toolkit.core.artifact import Manifest
@@ -15,11 +16,16 @@ from toolkit.verifying.bundle import judge
 
 
 def warm_up() -> None:
-    """Loads what every conversion needs, while the parent loads and traces the model."""
+    """Loads what conversions and verdicts need, while the parent loads and traces the model."""
     import tensorflow as tf
-    import tf2onnx  # noqa: F401  # its import alone takes half a second
 
     tf.constant(0)
+    FORMATS.load_all()
+    RUNTIMES.load_all()
+    for library in ("tf2onnx.convert", "onnxruntime", "ai_edge_litert.interpreter"):
+        # What is not installed is for the format or runtime to say.
+        with suppress(ImportError):
+            import_module(library)
 
 
 def convert(format_name: str, saved: Path, directory: Path, signatures: Mapping[str, Signature]) -> Sequence[str]:
