@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.building.load import first_line, own_frame
+from toolkit.building.blame import first_line, own_frame
 from toolkit.core.artifact import Behaviour
 from toolkit.core.golden import Case
 from toolkit.core.model import TracedModel

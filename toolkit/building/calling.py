@@ -1,16 +1,15 @@
 """How a built model is called with flat named tensors, and how what it returns becomes flat named outputs."""
 
 import inspect
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from toolkit.building import keras_models
+from toolkit.building.structure import dims, flatten, pack, parts, safe_name
 from toolkit.core.model import DEFAULT_SIGNATURE, ModelSpec
 from toolkit.core.tensors import Signature, TensorSpec, dtype_name
-from toolkit.errors import TraceError
-
-_UNSAFE = re.compile(r"\W")
+from toolkit.errors import TraceError, nearest
 
 
 @dataclass(frozen=True)
@@ -18,7 +17,7 @@ class Call:
     """One way into a built model.
 
     Args:
-        inputs: the declared names with toolkit's or TensorFlow's specs.
+        inputs: the declared names with toolkit's or TensorFlow's specs, or lists and dicts of such.
         function: the declared tensors by name -> whatever the model returns.
         output_names: names for what comes back without any.
         method: predict, classify or regress.
@@ -32,12 +31,19 @@ class Call:
     @property
     def flat_inputs(self) -> dict[str, TensorSpec]:
         """The dense tensors that are fed: a composite's parts in its place."""
-        return {name: part for key, spec in self.inputs.items() for name, part in _parts(key, spec).items()}
+        return {name: part for key, spec in self.inputs.items() for name, part in parts(key, spec).items()}
 
     def __call__(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
         """Flat outputs for flat tensors."""
-        packed = {key: _pack(key, spec, tensors) for key, spec in self.inputs.items()}
-        return flatten(self.function(**packed), self.output_names)
+        return self.name(self.function(**self.pack(tensors)))
+
+    def pack(self, tensors: Mapping[str, Any]) -> dict[str, Any]:
+        """The declared inputs from the flat tensors that stand for them."""
+        return {key: pack(key, spec, tensors) for key, spec in self.inputs.items()}
+
+    def name(self, result: Any) -> dict[str, Any]:
+        """What the function returned, as flat named outputs."""
+        return flatten(result, self.output_names)
 
 
 def calls_of(spec: ModelSpec, model: Any) -> dict[str, Call]:
@@ -51,68 +57,48 @@ def calls_of(spec: ModelSpec, model: Any) -> dict[str, Call]:
         declared = {DEFAULT_SIGNATURE: Signature(_own_inputs(spec, model))}
     calls = {name: _call(spec, model, signature) for name, signature in declared.items()}
     for name, call in calls.items():
-        _check_names(spec, name, list(call.flat_inputs))
+        _check_names(spec, name, call)
     return calls
 
 
 def restored_calls(spec: ModelSpec, model: Any) -> dict[str, Call]:
-    """The signatures of a restored SavedModel, as they were saved; a spec may leave some out."""
-    calls = {}
-    for name, function in model.signatures.items():
-        if name.startswith("__") or (spec.signatures is not None and name not in spec.signatures):
-            continue
-        keyword_specs = function.structured_input_signature[1]
-        inputs = {key: TensorSpec(dtype_name(part.dtype), _dims(part.shape)) for key, part in keyword_specs.items()}
-        calls[name] = Call(inputs, function)
-    if not calls:
-        raise TraceError(f"model '{spec.name}' has no such signatures", hint=f"it has {', '.join(model.signatures)}")
+    """The signatures of a restored SavedModel, as they were saved; a spec may leave some out.
+
+    Raises:
+        TraceError: the spec declares signatures or inputs that were not saved.
+    """
+    saved = {name: function for name, function in model.signatures.items() if not name.startswith("__")}
+    wanted = list(spec.signatures or saved)
+    missing = next((name for name in wanted if name not in saved), None)
+    if missing is not None:
+        raise TraceError(
+            f"model '{spec.name}' was saved without a signature '{missing}'", hint=nearest(missing, list(saved))
+        )
+    calls = {name: Call(_saved_inputs(saved[name]), saved[name]) for name in wanted}
+    for name, call in calls.items():
+        declared = spec.signatures[name].inputs if spec.signatures else spec.inputs
+        if declared and set(declared) != set(call.inputs):
+            raise TraceError(
+                f"'{name}' of '{spec.name}' was saved with inputs {', '.join(call.inputs)}, not {', '.join(declared)}",
+                hint="declare those, or leave `inputs` out",
+            )
     return calls
 
 
-def flatten(result: Any, names: tuple[str, ...] = ()) -> dict[str, Any]:
-    """Whatever a model returns, as named dense tensors: dict keys, field names, Keras' output names, else output_N."""
-    import tensorflow as tf
-
-    if isinstance(result, Mapping):
-        named = {str(key): value for key, value in result.items()}
-    elif isinstance(result, tuple) and hasattr(result, "_fields"):
-        named = dict(zip(result._fields, result, strict=True))
-    elif isinstance(result, list | tuple):
-        given = names if len(names) == len(result) == len(set(names)) else ()
-        named = {given[at] if given else f"output_{at}": value for at, value in enumerate(result)}
-    else:
-        named = {names[0] if len(names) == 1 else "output_0": result}
-    flat: dict[str, Any] = {}
-    for key, value in named.items():
-        label = _UNSAFE.sub("_", key)
-        if isinstance(value, tf.RaggedTensor):
-            flat[f"{label}_values"] = value.flat_values
-            flat.update(zip(_split_names(label, value.ragged_rank), value.nested_row_splits, strict=True))
-        elif isinstance(value, tf.SparseTensor):
-            sparse = (value.indices, value.values, value.dense_shape)
-            flat.update(zip((f"{label}_indices", f"{label}_values", f"{label}_dense_shape"), sparse, strict=True))
-        elif isinstance(value, Mapping | list | tuple):
-            flat.update({f"{label}_{inner}": part for inner, part in flatten(value).items()})
-        elif value is not None:
-            flat[label] = value
-    return flat
+def _saved_inputs(function: Any) -> dict[str, TensorSpec]:
+    named = function.structured_input_signature[1]
+    return {key: TensorSpec(dtype_name(part.dtype), dims(part.shape)) for key, part in named.items()}
 
 
 def _call(spec: ModelSpec, model: Any, signature: Signature) -> Call:
     if isinstance(signature.call, str):
-        method = getattr(model, signature.call, None)
-        if not callable(method):
-            public = [name for name in dir(model) if not name.startswith("_")]
-            raise TraceError(
-                f"model '{spec.name}' has no method '{signature.call}'",
-                hint=f"its own are {', '.join(public[:8])}, ...",
-            )
-        return Call(signature.inputs, method, method=signature.method)
+        return Call(signature.inputs, _method(spec, model, signature.call), method=signature.method)
     if signature.call is not None:
         chosen = signature.call
         return Call(signature.inputs, lambda **tensors: chosen(model, **tensors), method=signature.method)
-    if _is_keras(model):
-        return _keras_call(model, signature)
+    if keras_models.is_keras(model):
+        function = keras_models.caller(model, signature.inputs)
+        return Call(signature.inputs, function, keras_models.output_names(model), signature.method)
     if not callable(model):
         raise TraceError(
             f"model '{spec.name}' is a {type(model).__name__}, which cannot be called",
@@ -121,88 +107,42 @@ def _call(spec: ModelSpec, model: Any, signature: Signature) -> Call:
     return Call(signature.inputs, model, method=signature.method)
 
 
-def _keras_call(model: Any, signature: Signature) -> Call:
-    single = len(signature.inputs) == 1
-    # A layer's own `call` may not know `training`; a Keras model always gets it, since dropout must stay off.
-    accepts = "training" in inspect.signature(model.call).parameters or hasattr(model, "output_names")
-    extra = {"training": False} if accepts else {}
-
-    def function(**tensors: Any) -> Any:
-        return model(next(iter(tensors.values())) if single else tensors, **extra)
-
-    names = tuple(_UNSAFE.sub("_", name) for name in getattr(model, "output_names", None) or ())
-    return Call(signature.inputs, function, names, signature.method)
+def _method(spec: ModelSpec, model: Any, name: str) -> Callable[..., Any]:
+    method = getattr(model, name, None)
+    if callable(method):
+        return method
+    own = [key for key in dir(model) if not key.startswith("_") and key in vars(type(model))]
+    raise TraceError(f"model '{spec.name}' has no method '{name}'", hint=nearest(name, own))
 
 
 def _own_inputs(spec: ModelSpec, model: Any) -> dict[str, Any]:
-    if _is_keras(model) and getattr(model, "inputs", None):
-        return {_UNSAFE.sub("_", tensor.name): _keras_spec(tensor) for tensor in model.inputs}
-    function = model if hasattr(model, "input_signature") else getattr(model, "__call__", None)  # noqa: B004  # a tf.function has more
-    specs = getattr(function, "input_signature", None)
-    if specs:
-        names = [name for name in inspect.signature(function.python_function).parameters if name != "self"]
-        return dict(zip(names, specs, strict=False))
+    found = keras_models.own_inputs(model) if keras_models.is_keras(model) else _declared_by_tensorflow(model)
+    if found:
+        return found
     raise TraceError(
         f"nothing says what the inputs of model '{spec.name}' are",
         hint='declare them: ModelSpec(..., inputs={"image": TensorSpec("float32", (None, 28, 28))})',
     )
 
 
-def _keras_spec(tensor: Any) -> Any:
-    import tensorflow as tf
-
-    if getattr(tensor, "sparse", False):
-        return tf.SparseTensorSpec(tensor.shape, tensor.dtype)
-    return TensorSpec(tensor.dtype, tuple(tensor.shape))
-
-
-def _is_keras(model: Any) -> bool:
-    import keras
-
-    return isinstance(model, keras.layers.Layer)
+def _declared_by_tensorflow(model: Any) -> dict[str, Any]:
+    """The input_signature of a tf.function, or of the __call__ of a tf.Module."""
+    # A tf.function has a __call__ too, but the signature is its own.
+    function = model if hasattr(model, "input_signature") or not callable(model) else model.__call__
+    specs = getattr(function, "input_signature", None)
+    if not specs:
+        return {}
+    names = [name for name in inspect.signature(function.python_function).parameters if name != "self"]
+    return dict(zip(names, specs, strict=False))
 
 
-def _check_names(spec: ModelSpec, signature: str, names: list[str]) -> None:
+def _check_names(spec: ModelSpec, signature: str, call: Call) -> None:
+    names = [name for key, part in call.inputs.items() for name in parts(key, part)]
     for name in names:
-        if not name.isidentifier():
+        if name != safe_name(name):
             raise TraceError(
                 f"input '{name}' of '{spec.name}' ({signature}) cannot name a tensor",
-                hint=f"call it '{_UNSAFE.sub('_', name)}'",
+                hint=f"call it '{safe_name(name)}'",
             )
         if names.count(name) > 1:
             raise TraceError(f"two inputs of '{spec.name}' ({signature}) are named '{name}'", hint="rename one")
-
-
-def _parts(key: str, spec: Any) -> dict[str, TensorSpec]:
-    if isinstance(spec, TensorSpec):
-        return {key: spec}
-    import tensorflow as tf
-
-    if isinstance(spec, tf.RaggedTensorSpec):
-        names = [f"{key}_values", *_split_names(key, spec.ragged_rank)]
-    elif isinstance(spec, tf.SparseTensorSpec):
-        names = [f"{key}_indices", f"{key}_values", f"{key}_dense_shape"]
-    elif isinstance(spec, tf.TensorSpec):
-        names = [key]
-    else:
-        raise TraceError(f"input '{key}' is declared as {type(spec).__name__}", hint="use toolkit.TensorSpec")
-    components = tf.nest.flatten(spec, expand_composites=True)
-    dense = [TensorSpec(dtype_name(part.dtype), _dims(part.shape)) for part in components]
-    return dict(zip(names, dense, strict=True))
-
-
-def _pack(key: str, spec: Any, tensors: Mapping[str, Any]) -> Any:
-    import tensorflow as tf
-
-    parts = [tensors[name] for name in _parts(key, spec)]
-    if len(parts) == 1:
-        return parts[0]
-    return tf.nest.pack_sequence_as(spec, parts, expand_composites=True)
-
-
-def _split_names(key: str, ragged_rank: int) -> list[str]:
-    return [f"{key}_row_splits"] if ragged_rank == 1 else [f"{key}_row_splits_{at}" for at in range(ragged_rank)]
-
-
-def _dims(shape: Any) -> tuple[int | None, ...] | None:
-    return None if shape.rank is None else tuple(shape.as_list())

@@ -3,18 +3,23 @@
 import hashlib
 import importlib
 import importlib.util
+import inspect
+import re
 import sys
-import traceback
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from toolkit.building.blame import first_line, own_frame
+from toolkit.building.sources import defining_files
 from toolkit.core.model import ModelSpec
 from toolkit.errors import CatalogError, nearest
 
 FORMS = "give a name in models/, path/file.py[:NAME], package.module:NAME, a .keras file or a SavedModel directory"
+# Folders of model files that were given by path: each is where a script of that folder would look first.
+_FOLDERS: list[Path] = []
 
 
 @dataclass(frozen=True)
@@ -37,30 +42,28 @@ def resolve(reference: str, root: Path, imports: Sequence[str] = ()) -> Entry:
     Args:
         reference: any form of the contract.
         root: the project's folder, where models/ is.
-        imports: modules to import first, which register custom Keras classes.
+        imports: modules (or their files) to import first, which register custom Keras classes.
 
     Raises:
         CatalogError: nothing is there, or it does not import; the hint gives the nearest names.
     """
-    for path in (str(root), str(Path.cwd())):
-        if path not in sys.path:
-            sys.path.insert(0, path)
-    for module in imports:
-        _import_module(module)
-    path = Path(reference)
-    if reference.endswith((".keras", ".h5")) or path.is_dir():
-        return _from_saved(path)
-    file, _, attribute = reference.rpartition(":") if ".py:" in reference else (reference, "", "")
-    if file.endswith(".py"):
-        return _from_file(reference, Path(file), attribute or "MODEL")
-    if ":" in reference:
-        module_name, _, attribute = reference.partition(":")
-        module = _import_module(module_name)
-        source = [Path(module.__file__)] if module.__file__ else []
-        return _entry(reference, _member(module, attribute, reference), source)
-    shipped_file = root / "models" / f"{reference}.py"
+    for folder in (root.absolute(), Path.cwd()):
+        if str(folder) not in sys.path:
+            sys.path.insert(0, str(folder))
+    for name in imports:
+        _run_file(Path(name)) if name.endswith(".py") else _import_module(name)
     if reference in shipped(root):
-        return _from_file(reference, shipped_file, "MODEL")
+        return _from_file(reference, root / "models" / f"{reference}.py", "MODEL", root)
+    path = Path(reference)
+    if path.suffix in {".keras", ".h5"} or path.is_dir():
+        return _from_saved(path)
+    file, attribute = _split(reference)
+    if file.endswith(".py"):
+        return _from_file(reference, Path(file), attribute or "MODEL", root)
+    if attribute:
+        module = _import_module(file)
+        source = Path(module.__file__) if module.__file__ else None
+        return _entry(reference, _member(module, attribute, reference), defining_files(source, [root, Path.cwd()]))
     raise CatalogError(
         f"there is no model '{reference}' in {root / 'models'}", hint=f"{nearest(reference, shipped(root))}; or {FORMS}"
     )
@@ -68,7 +71,19 @@ def resolve(reference: str, root: Path, imports: Sequence[str] = ()) -> Entry:
 
 def resolve_object(model: Any) -> Entry:
     """The entry of a ModelSpec or of a factory of a Keras model that a program holds already."""
-    return _entry("<object>", model, [])
+    build: Any = model.build if isinstance(model, ModelSpec) else model
+    try:
+        source = inspect.getsourcefile(inspect.unwrap(build))
+    except TypeError:  # a path, an instance, or code that was typed at a prompt
+        source = None
+    file = Path(source) if source and Path(source).is_file() else None
+    return _entry("<object>", model, defining_files(file, [file.parent] if file else []))
+
+
+def _split(reference: str) -> tuple[str, str]:
+    """`path/file.py:NAME` and `package.module:NAME` as place and attribute; a path may hold colons."""
+    place, _, attribute = reference.rpartition(":")
+    return (place, attribute) if place and "/" not in attribute and not attribute.endswith(".py") else (reference, "")
 
 
 def _from_saved(path: Path) -> Entry:
@@ -76,28 +91,60 @@ def _from_saved(path: Path) -> Entry:
         raise CatalogError(f"there is no file {path}", hint=FORMS)
     if path.is_dir() and not (path / "saved_model.pb").exists():
         raise CatalogError(f"{path} holds no SavedModel (no saved_model.pb)", hint=FORMS)
-    name = "".join(char if char.isalnum() or char in "._-" else "_" for char in path.resolve().stem).lstrip("._-")
-    return _entry(str(path), ModelSpec(name=name or "model", build=path), [path])
+    stem = path.resolve().name if path.is_dir() else path.stem
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", stem).lstrip("._-")
+    return _entry(str(path), ModelSpec(name=name or "model", build=path), [])
 
 
-def _from_file(reference: str, file: Path, attribute: str) -> Entry:
-    if not file.exists():
+def _from_file(reference: str, file: Path, attribute: str, root: Path) -> Entry:
+    module = _run_file(file)
+    found = _member(module, attribute, reference)
+    return _entry(reference, found, defining_files(file, [root, file.absolute().parent]))
+
+
+def _run_file(file: Path) -> ModuleType:
+    if not file.is_file():
         raise CatalogError(f"there is no file {file}", hint=FORMS)
-    name = f"models.{file.stem}" if file.parent.name == "models" else f"tfx_export_model_{file.stem}"
+    folder = file.resolve().parent
+    stem = re.sub(r"\W", "_", file.stem)
+    if folder.name == "models":
+        name = f"models.{stem}"
+        _look_last_in(folder)
+    else:
+        name = f"tfx_export_model_{stem}"
+        _look_first_in(folder)
     module_spec = importlib.util.spec_from_file_location(name, file)
-    if module_spec is None or module_spec.loader is None:
-        raise CatalogError(f"{file} is no Python file", hint=FORMS)
+    assert module_spec is not None, "the name ends in .py"
+    assert module_spec.loader is not None, "likewise"
     module = importlib.util.module_from_spec(module_spec)
-    parent = str(file.resolve().parent)
-    if parent not in sys.path and file.parent.name != "models":
-        sys.path.append(parent)  # a model file may import its neighbours
     sys.modules[name] = module  # Keras and pickle look classes up by their module
     try:
         module_spec.loader.exec_module(module)
-    except Exception as error:  # a user's file can raise anything while it is imported
+    except (Exception, SystemExit) as error:  # a user's file can raise anything while it is imported
         sys.modules.pop(name, None)
         raise _broken_import(str(file), error) from error
-    return _entry(reference, _member(module, attribute, reference), [file])
+    return module
+
+
+def _look_last_in(folder: Path) -> None:
+    # A models/ folder may hold a keras.py or an onnx.py, which must not hide the libraries.
+    for place in (str(folder.parent), str(folder)):
+        if place not in sys.path:
+            sys.path.append(place)
+
+
+def _look_first_in(folder: Path) -> None:
+    """Let a model file import its neighbours as a script would, not the likes of them beside another model."""
+    for name, module in list(sys.modules.items()):
+        home = Path(getattr(module, "__file__", None) or "/").parent
+        taken = (folder / f"{name}.py").exists() or (folder / name).is_dir()
+        if home != folder and taken and (home in _FOLDERS or home.parent in _FOLDERS):
+            del sys.modules[name]
+    if str(folder) in sys.path:
+        sys.path.remove(str(folder))
+    sys.path.insert(0, str(folder))
+    if folder not in _FOLDERS:
+        _FOLDERS.append(folder)
 
 
 def _import_module(name: str) -> ModuleType:
@@ -109,52 +156,55 @@ def _import_module(name: str) -> ModuleType:
                 f"there is no module '{name}'", hint="it must be importable from here; check the name and PYTHONPATH"
             ) from error
         raise _broken_import(name, error) from error
-    except Exception as error:  # likewise: importing runs a user's code
+    except (Exception, SystemExit) as error:  # likewise: importing runs a user's code
         raise _broken_import(name, error) from error
 
 
-def _broken_import(what: str, error: Exception) -> CatalogError:
-    if isinstance(error, SyntaxError):
-        place = f"{error.filename}:{error.lineno}"
-    else:
-        frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
-        own = [frame for frame in frames if "/toolkit/building/" not in frame.filename] or frames
-        place = f"{own[-1].filename}:{own[-1].lineno}" if own else what
-    text = (str(error).splitlines() or [""])[0]
-    return CatalogError(f"{what} does not import: {type(error).__name__}: {text}", hint=f"see {place}")
+def _broken_import(what: str, error: BaseException) -> CatalogError:
+    place = f"{error.filename}:{error.lineno}" if isinstance(error, SyntaxError) else own_frame(error)
+    return CatalogError(f"{what} does not import: {type(error).__name__}: {first_line(error)}", hint=f"see {place}")
 
 
 def _member(module: ModuleType, attribute: str, reference: str) -> Any:
-    if not hasattr(module, attribute):
-        names = [name for name in vars(module) if not name.startswith("_")]
-        raise CatalogError(
-            f"'{reference}' has no {attribute}",
-            hint=f"end the file in {attribute} = ModelSpec(...); {nearest(attribute, names)}",
-        )
-    return getattr(module, attribute)
+    found: Any = module
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            names = [name for name in vars(module) if not name.startswith("_")]
+            hint = nearest(attribute, names)
+            if attribute == "MODEL":
+                hint = f"end the file in MODEL = ModelSpec(...), or name a factory: {reference}:NAME; {hint}"
+            raise CatalogError(f"'{reference}' has no {attribute}", hint=hint)
+        found = getattr(found, part)
+    return found
 
 
-def _entry(reference: str, found: Any, files: Sequence[Path]) -> Entry:
-    if not isinstance(found, ModelSpec):
-        if not callable(found):
-            raise CatalogError(
-                f"'{reference}' is a {type(found).__name__}, neither a ModelSpec nor a factory of a Keras model",
-                hint="name a ModelSpec, or a function without arguments that returns a model",
-            )
-        name = getattr(found, "__name__", "model")
-        found = ModelSpec(name=name.strip("_<>") or "model", build=_as_factory(found))
-    extra = [Path(path) for path in found.files]
-    if not callable(found.build):
-        extra.append(Path(found.build))
+def _entry(reference: str, found: Any, files: Iterable[Path]) -> Entry:
+    spec = found if isinstance(found, ModelSpec) else _spec_of(reference, found)
+    extra = [Path(path) for path in spec.files]
+    if not callable(spec.build):
+        extra.append(Path(spec.build))
     missing = next((path for path in extra if not path.exists()), None)
     if missing is not None:
-        raise CatalogError(f"model '{found.name}' needs {missing}, which is not there", hint="check its path")
-    return Entry(reference, found, _digest([*files, *extra]))
+        raise CatalogError(f"model '{spec.name}' needs {missing}, which is not there", hint="check its path")
+    unique = {path.resolve(): path for path in (*files, *extra)}
+    return Entry(reference, spec, _digest(list(unique.values())))
 
 
-def _as_factory(found: Any) -> Any:
-    # A Keras model is callable too; named directly it is the built object itself, not something that builds.
-    return (lambda: found) if hasattr(found, "signatures") or hasattr(found, "weights") else found
+def _spec_of(reference: str, found: Any) -> ModelSpec:
+    if not callable(found) and not hasattr(found, "signatures"):
+        raise CatalogError(
+            f"'{reference}' is a {type(found).__name__}, neither a ModelSpec nor a factory of a Keras model",
+            hint="name a ModelSpec, or a function without arguments that returns a model",
+        )
+    given = getattr(found, "name", None) if _is_built(found) else getattr(found, "__name__", None)
+    name = re.sub(r"[^A-Za-z0-9._-]", "_", given if isinstance(given, str) else "").strip("._-")
+    return ModelSpec(name=name or "model", build=(lambda: found) if _is_built(found) else found)
+
+
+def _is_built(found: Any) -> bool:
+    """Whether this is a model already, and not what makes one: a Keras model, too, can be called."""
+    marks = ("signatures", "weights", "variables", "get_concrete_function")
+    return not isinstance(found, type) and any(hasattr(found, mark) for mark in marks)
 
 
 def _digest(paths: Sequence[Path]) -> str:

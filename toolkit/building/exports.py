@@ -5,9 +5,9 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from toolkit.building.blame import first_line
 from toolkit.building.isolate import Isolated
 from toolkit.building.jobs import convert
-from toolkit.building.load import first_line
 from toolkit.building.machine import available_bytes
 from toolkit.core.artifact import Artifact
 from toolkit.core.model import TracedModel

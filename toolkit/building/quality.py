@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from toolkit.building.blame import first_line, own_frame
 from toolkit.building.isolate import ChildDied, Isolated
 from toolkit.building.jobs import answer, close_runner, judge_artifact
-from toolkit.building.load import first_line, own_frame
 from toolkit.core.artifact import Artifact, Manifest, Quality
 from toolkit.core.model import DEFAULT_SIGNATURE, Predict, TracedModel
 from toolkit.core.parity import Allowed, Parity

@@ -5,8 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from toolkit.building.calling import Call, flatten
-from toolkit.building.load import first_line, own_frame
+from toolkit.building.blame import first_line, own_frame
+from toolkit.building.calling import Call
+from toolkit.building.structure import flatten
 from toolkit.core.model import ModelSpec
 from toolkit.core.tensors import Array, Signature, TensorSpec, as_array, check_feed, sample_feed
 from toolkit.errors import CatalogError, FeedError
@@ -34,8 +35,9 @@ def sampler_of(spec: ModelSpec, signature: str, call: Call) -> Sampler:
         try:
             feed = given(batch_size, seed)
         except Exception as error:  # runs the author's code
+            reason = f"{type(error).__name__}: {first_line(error)}"
             raise CatalogError(
-                f"samples of '{spec.name}' failed for batch size {batch_size}: {type(error).__name__}: {first_line(error)}",
+                f"samples of '{spec.name}' failed for batch size {batch_size}: {reason}",
                 hint=f"see {own_frame(error)}",
             ) from error
         return _fitted(spec, signature, flat, feed)

@@ -3,23 +3,32 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import CellType
 from typing import Any
 
 import numpy as np
 
+from toolkit.building.blame import first_line, own_frame
 from toolkit.building.calling import Call, calls_of, restored_calls
-from toolkit.building.load import Built, first_line, own_frame
+from toolkit.building.load import Built
 from toolkit.building.samples import sampler_of
+from toolkit.building.structure import dims, safe_name
 from toolkit.core.model import ModelSpec, Predict, TracedModel, TraceFacts
 from toolkit.core.tensors import Array, Feed, Outputs, Signature, TensorSpec, dtype_name
 from toolkit.errors import ToolkitError, TraceError
 from toolkit.graphs.census import count_ops
 from toolkit.graphs.side_effects import side_effects_of
 
+_EMPTY_CELL = CellType()  # equal to every other cell that holds nothing yet
+
 
 @dataclass
 class _Counter:
     traces: int = 0
+
+
+class _CreatesVariables(Exception):  # noqa: N818  # not an error: how a first look at the model ends
+    """Tracing has come to a variable that is not there yet."""
 
 
 def trace_model(spec: ModelSpec, built: Built) -> TracedModel:
@@ -28,12 +37,13 @@ def trace_model(spec: ModelSpec, built: Built) -> TracedModel:
     Raises:
         TraceError: the inputs are not known or do not fit, or the model's own code raises while it is traced.
     """
-    calls = restored_calls(spec, built.model) if built.restored else calls_of(spec, built.model)
+    calls = _calls(spec, built)
     counter = _Counter()
     functions: dict[str, Any] = {}
     started = time.perf_counter()
     for name, call in calls.items():
-        _create_variables(spec, name, call)
+        if _unbuilt(call, built.model):
+            _call_once(spec, name, call)
         functions[name] = _trace(spec, name, call, counter)
     seconds = time.perf_counter() - started
     signatures = {name: _signature(call, functions[name]) for name, call in calls.items()}
@@ -50,11 +60,21 @@ def trace_model(spec: ModelSpec, built: Built) -> TracedModel:
     )
 
 
-def _create_variables(spec: ModelSpec, name: str, call: Call) -> None:
-    """Calls a model that makes its variables on its first call, so that tracing it makes none and happens once."""
-    owner = getattr(call.function, "__self__", None) or _closed_over(call.function)
-    if owner is None or getattr(owner, "built", True):
-        return
+def _calls(spec: ModelSpec, built: Built) -> dict[str, Call]:
+    named = any(signature.call is not None for signature in (spec.signatures or {}).values())
+    return restored_calls(spec, built.model) if built.restored and not named else calls_of(spec, built.model)
+
+
+def _unbuilt(call: Call, model: Any) -> bool:
+    """Whether a Keras model is behind the call that has no variables yet."""
+    cells = getattr(call.function, "__closure__", None) or ()
+    held = [cell.cell_contents for cell in cells if cell != _EMPTY_CELL]
+    owners = (model, getattr(call.function, "__self__", None), *held)
+    return not all(getattr(owner, "built", True) for owner in owners)
+
+
+def _call_once(spec: ModelSpec, name: str, call: Call) -> None:
+    """Lets a model make the variables that it makes on its first call, outside of any graph."""
     import tensorflow as tf
 
     feed = sampler_of(spec, name, call)(1, 0)
@@ -64,28 +84,44 @@ def _create_variables(spec: ModelSpec, name: str, call: Call) -> None:
         raise _trace_error(spec, name, call, error) from error
 
 
-def _closed_over(function: Any) -> Any:
-    cells = getattr(function, "__closure__", None) or ()
-    return next((cell.cell_contents for cell in cells if hasattr(cell.cell_contents, "built")), None)
-
-
 def _trace(spec: ModelSpec, name: str, call: Call, counter: _Counter) -> Any:
+    """The concrete function; where the model makes variables only when it is called, it is called first."""
+    try:
+        return _traced(spec, name, call, counter)
+    except _CreatesVariables:
+        _call_once(spec, name, call)
+    try:
+        return _traced(spec, name, call, counter)
+    except _CreatesVariables as error:
+        raise TraceError(
+            f"signature '{name}' of '{spec.name}' makes new variables on every call",
+            hint=f"make them in __init__, or only where there are none yet; see {own_frame(error)}",
+        ) from error
+
+
+def _traced(spec: ModelSpec, name: str, call: Call, counter: _Counter) -> Any:
     import tensorflow as tf
 
     def serve(**tensors: Any) -> dict[str, Any]:
+        # tf.function would trace such a model a second time to get rid of the variables in its graph.
+        with tf.variable_creator_scope(_stop_at_variable):
+            outputs = call(tensors)
         counter.traces += 1
-        outputs = call(tensors)
         if not outputs:
             raise TraceError(f"signature '{name}' of '{spec.name}' returns nothing", hint="return tensors")
-        return {key: tf.identity(tf.convert_to_tensor(value), name=key) for key, value in outputs.items()}
+        return {key: tf.identity(tf.convert_to_tensor(value), name=safe_name(key)) for key, value in outputs.items()}
 
     specs = {key: tf.TensorSpec(part.shape, part.dtype, name=key) for key, part in call.flat_inputs.items()}
     try:
         return tf.function(serve).get_concrete_function(**specs)
-    except ToolkitError:
+    except (ToolkitError, _CreatesVariables):
         raise
     except Exception as error:  # tracing runs the user's code, which can raise anything
         raise _trace_error(spec, name, call, error) from error
+
+
+def _stop_at_variable(_creator: Any, **_: Any) -> Any:
+    raise _CreatesVariables
 
 
 def _trace_error(spec: ModelSpec, name: str, call: Call, error: Exception) -> TraceError:
@@ -98,12 +134,8 @@ def _trace_error(spec: ModelSpec, name: str, call: Call, error: Exception) -> Tr
 
 def _signature(call: Call, function: Any) -> Signature:
     found = function.structured_outputs
-    outputs = {key: TensorSpec(dtype_name(tensor.dtype), _shape(tensor.shape)) for key, tensor in found.items()}
+    outputs = {key: TensorSpec(dtype_name(tensor.dtype), dims(tensor.shape)) for key, tensor in found.items()}
     return Signature(call.flat_inputs, outputs, call.method)
-
-
-def _shape(shape: Any) -> tuple[int | None, ...] | None:
-    return None if shape.rank is None else tuple(shape.as_list())
 
 
 def _eager(call: Call, signature: Signature) -> Predict:

@@ -8,7 +8,7 @@ import click
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0, "": 1.0}
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType):  # type: ignore[type-arg]  # older releases of click cannot subscript it
     """A command-line option that is a duration; its value is in seconds."""
 
     name = "duration"

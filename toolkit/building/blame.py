@@ -1,0 +1,45 @@
+"""Turns what a user's code raised into one line that says what happened and the place in that code."""
+
+import re
+import sysconfig
+import traceback
+from pathlib import Path
+
+_LENGTH = 400
+_ANSI = re.compile(r"\x1b\[[0-9;]*m")
+# Frames of Python, of installed packages and of this one are not a user's.
+_LIBRARIES = tuple(
+    {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    | {str(Path(__file__).resolve().parents[1])}
+)
+
+
+def first_line(error: BaseException | str) -> str:
+    """The line of an error's text that says what happened; autograph and Keras put others before it."""
+    lines = [line.strip() for line in _ANSI.sub("", str(error)).splitlines() if line.strip()]
+    if not lines:
+        return type(error).__name__
+    if lines[0].startswith("in user code"):
+        named = [line for line in lines if re.match(r"\w*(Error|Exception)\b.*:", line)]
+        lines = [*named[:1], lines[-1]] if named else lines[-1:]
+    if lines[0].endswith(":") or lines[0].startswith("Exception encountered when calling"):
+        lines = [f"{lines[0].rstrip('.:')}: {lines[1]}"] if len(lines) > 1 else lines
+    return lines[0] if len(lines[0]) <= _LENGTH else f"{lines[0][:_LENGTH]}..."
+
+
+def own_frame(error: BaseException) -> str:
+    """file:line of the innermost frame of a user's own code; of the last one where none is."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if _is_own(frame.filename)]
+    if own:
+        return f"{own[-1].filename}:{own[-1].lineno}"
+    # Autograph and Keras filter tracebacks; they put the user's frame into the text instead.
+    places = re.findall(r'File "([^"]+)", line (\d+)', str(error))
+    mine = [place for place in places if _is_own(place[0])]
+    if mine:
+        return ":".join(mine[-1])
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "the model's own code"
+
+
+def _is_own(filename: str) -> bool:
+    return not filename.startswith((*_LIBRARIES, "<")) and "__autograph" not in filename
