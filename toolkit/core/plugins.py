@@ -119,9 +119,9 @@ class Registry(Generic[Plugin]):
         point = next((point for point in self._points() if _spelled(point.name) == spelled), None)
         try:
             if point is not None:
-                return point.load()  # type: ignore[no-any-return]  # an entry point names the constant itself
+                return point.load()
             module: Any = importlib.import_module(f"{self._package}.{spelled.replace('-', '_')}")
-            return getattr(module, self._constant)  # type: ignore[no-any-return]
+            return getattr(module, self._constant)
         except (ImportError, AttributeError, SyntaxError) as error:
             raise UsageError(
                 f"the {self._constant.lower()} '{name}' cannot be loaded: {error}",

@@ -10,7 +10,7 @@ from toolkit.wire.messages import ModelConfig
 class Labels:
     """Label to version, by model; the caller holds the lock of the library."""
 
-    def __init__(self, allow_unavailable: bool) -> None:  # noqa: FBT001  # one switch, named by the flag it comes from
+    def __init__(self, allow_unavailable: bool) -> None:  # one switch, named by the flag it comes from
         self._allow_unavailable = allow_unavailable
         self._versions: dict[str, Mapping[str, int]] = {}
 

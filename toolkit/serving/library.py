@@ -13,7 +13,7 @@ from toolkit.serving.disk import versions_on_disk, wanted_versions
 from toolkit.serving.labels import Labels
 from toolkit.serving.servables import Servable
 from toolkit.serving.versions import ModelVersions, Version
-from toolkit.wire import lifecycle_wording, wording
+from toolkit.wire import wording
 from toolkit.wire.messages import ModelConfig, ModelStatus, State, Target
 
 log = logging.getLogger(__name__)
@@ -147,7 +147,9 @@ class Library:
         self._poll([model for model in models if _differs(before.get(model.name), model)])
         return [model.name for model in models if model.name not in before]
 
-    def wait_until_settled(self, names: Sequence[str], timeout_s: float | None = None) -> dict[tuple[str, int], ToolkitError]:
+    def wait_until_settled(
+        self, names: Sequence[str], timeout_s: float | None = None
+    ) -> dict[tuple[str, int], ToolkitError]:
         """Waits until the wanted versions of these models answer or have failed for good; gives the failures.
 
         Raises:

@@ -14,10 +14,12 @@ from toolkit.core.runner import Runner
 from toolkit.core.tensors import Feed, Outputs, Signature
 from toolkit.errors import Fault, ServingError, nearest
 from toolkit.wire import lifecycle_wording as wording
+from toolkit.wire.settings import BatchingParameters, read_batching
 from toolkit.wire.signatures import ServedSignature, read_saved_model, write_signature
 
 SAVED_MODEL = "saved_model.pb"
 TFLITE_FILE = "model.tflite"
+BATCHING_FILE = "batching_params.pbtxt"
 
 
 class Servable(Protocol):
@@ -30,6 +32,10 @@ class Servable(Protocol):
     @property
     def signatures(self) -> Mapping[str, ServedSignature]:
         """What it can be asked."""
+
+    @property
+    def batching(self) -> BatchingParameters | None:
+        """Batching parameters that the version brings along, if any."""
 
     def run(self, signature: str, feed: Feed) -> Outputs:
         """All outputs of a signature."""
@@ -77,7 +83,7 @@ class _Pool:
             self.free.put(runner)
 
 
-@dataclass
+@dataclass(eq=False)  # batching keeps a queue for each one
 class OpenedServable:
     """A Servable over the runners of one runtime; a signature's runners are opened when it is first asked."""
 
@@ -86,6 +92,7 @@ class OpenedServable:
     runtime: Runtime
     paths: Mapping[str, Path]
     loading: Loading
+    batching: BatchingParameters | None = None
     _stack: ExitStack = field(default_factory=ExitStack)
     _pools: dict[str, _Pool] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -137,6 +144,9 @@ def load_servable(directory: Path, loading: Loading) -> Servable:
         servable = _opened("saved_model", "saved_model", signatures, dict.fromkeys(signatures, directory), loading)
     else:
         raise wording.not_a_saved_model(str(directory))
+    own = directory / BATCHING_FILE
+    if own.is_file():
+        servable.batching = read_batching(own.read_text())
     try:
         for signature in servable.signatures:
             # TensorFlow keeps its initialisation op among the signatures; it cannot be asked.
@@ -155,7 +165,9 @@ def artifacts_for(manifest: Manifest, runtime: str) -> list[Artifact]:
     return sorted((found for found in made if found.format in opens), key=lambda found: found.variant != "")
 
 
-def bundle_servable(directory: Path, manifest: Manifest, artifact: Artifact, runtime: str, loading: Loading) -> OpenedServable:
+def bundle_servable(
+    directory: Path, manifest: Manifest, artifact: Artifact, runtime: str, loading: Loading
+) -> OpenedServable:
     """One artifact of a bundle in one runtime."""
     paths = {name: directory / relative for name, relative in artifact.paths.items()}
     return _opened(runtime, artifact.name, _bundle_signatures(directory, manifest, list(paths)), paths, loading)
@@ -183,7 +195,10 @@ def _from_bundle(directory: Path, loading: Loading) -> OpenedServable:
 
 def _bundle_signatures(directory: Path, manifest: Manifest, names: Sequence[str]) -> dict[str, ServedSignature]:
     # Every artifact of a bundle answers metadata alike: as its SavedModel does, where it has one.
-    saved = next((found for found in manifest.artifacts if found.files and FORMATS.load(found.name).opened_as == "saved_model"), None)
+    saved = next(
+        (found for found in manifest.artifacts if found.files and FORMATS.load(found.name).opened_as == "saved_model"),
+        None,
+    )
     if saved is not None:
         proven = read_saved_model((directory / saved.path / SAVED_MODEL).read_bytes())
         return {name: proven[name] for name in names}

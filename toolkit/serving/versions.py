@@ -10,7 +10,6 @@ from toolkit.wire.codes import CODE_OF_FAULT
 from toolkit.wire.messages import ModelStatus, State, VersionStatus
 
 
-
 @dataclass(eq=False)
 class Version:
     """One version: its state, what answers for it while it is AVAILABLE, and how many requests hold it."""
