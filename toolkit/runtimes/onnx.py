@@ -31,8 +31,11 @@ def open_runner(opening: Opening) -> Iterator[Runner]:
         try:
             found = dict(zip(ours.values(), run_session(names, dict(feed)), strict=True))
         except Exception as error:  # onnxruntime's errors have no public common class
+            reason = str(error).splitlines()[0]
             raise RunError(
-                f"onnxruntime cannot run {opening.path.name}: {str(error).splitlines()[0]}", hint="check the shapes of the feed", fault=Fault.INVALID
+                f"onnxruntime cannot run {opening.path.name}: {reason}",
+                hint="check the shapes of the feed",
+                fault=Fault.INVALID,
             ) from error
         return found | {name: as_array(found[name], "string") for name in strings}
 

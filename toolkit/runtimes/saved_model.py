@@ -96,14 +96,15 @@ def _function(session: Any, entry: Any) -> Any:
     )
     # The public make_callable checks each feed in Python and gathers fetches there: several times the cost of this one,
     # and it refuses shapes that the graph itself would take.
-    call = session._make_callable_from_options(options)  # noqa: SLF001
+    call = session._make_callable_from_options(options)
     strings = [name for name in outputs if entry.outputs[name].dtype == tf.string.as_datatype_enum]
 
     def run(feed: Feed) -> Outputs:
         try:
             found = dict(zip(outputs, call(*[feed[name] for name in inputs]), strict=True))
         except tf.errors.OpError as error:
-            raise RunError(error.message, hint="check the feed's shapes and values", fault=fault_of(error.error_code)) from error
+            fault = fault_of(error.error_code)
+            raise RunError(error.message, hint="check the feed's shapes and values", fault=fault) from error
         for name in strings:
             found[name] = as_array(found[name], "string")
         return found

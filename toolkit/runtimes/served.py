@@ -45,7 +45,7 @@ def _open_grpc(remote: Remote, timeout_s: float) -> Iterator[Runner]:
                 raise _unreachable(remote, rpc.error_of(error.code().value[0], error.details() or "")) from error
 
         request = rpc_models.encode_metadata_request(MetadataRequest(remote.target))
-        target, signatures = rpc_models.decode_metadata_response(call(rpc.GET_MODEL_METADATA, request))
+        _, signatures = rpc_models.decode_metadata_response(call(rpc.GET_MODEL_METADATA, request))
         signature = _signature(signatures, remote)
         predict = channel.unary_unary(rpc.PREDICT)
 
@@ -69,7 +69,9 @@ def _channel(endpoint: Endpoint) -> Any:
     try:
         contents = [None if file is None else file.read_bytes() for file in files]
     except OSError as error:
-        raise UnavailableError(f"a TLS file cannot be read: {error}", hint="check --tls-ca, --tls-cert, --tls-key") from error
+        raise UnavailableError(
+            f"a TLS file cannot be read: {error}", hint="check --tls-ca, --tls-cert, --tls-key"
+        ) from error
     return grpc.secure_channel(endpoint.address, grpc.ssl_channel_credentials(*contents), options=limits)
 
 
@@ -114,7 +116,9 @@ def _connection(endpoint: Endpoint, timeout_s: float) -> http.client.HTTPConnect
         if endpoint.tls_cert:
             context.load_cert_chain(endpoint.tls_cert, endpoint.tls_key)
     except (OSError, ssl.SSLError) as error:
-        raise UnavailableError(f"a TLS file cannot be read: {error}", hint="check --tls-ca, --tls-cert, --tls-key") from error
+        raise UnavailableError(
+            f"a TLS file cannot be read: {error}", hint="check --tls-ca, --tls-cert, --tls-key"
+        ) from error
     return http.client.HTTPSConnection(endpoint.address, timeout=timeout_s, context=context)
 
 

@@ -25,8 +25,11 @@ def open_runner(opening: Opening) -> Iterator[Runner]:
         try:
             return dict(call(**feed))
         except (RuntimeError, ValueError) as error:
+            reason = str(error).splitlines()[0]
             raise RunError(
-                f"LiteRT cannot run {opening.path.name}: {str(error).splitlines()[0]}", hint="check the shapes of the feed", fault=Fault.INVALID
+                f"LiteRT cannot run {opening.path.name}: {reason}",
+                hint="check the shapes of the feed",
+                fault=Fault.INVALID,
             ) from error
 
     yield FunctionRunner("tflite", signature, run)
@@ -35,8 +38,12 @@ def open_runner(opening: Opening) -> Iterator[Runner]:
 def faults(opening: Opening) -> Sequence[str]:
     """Variables without weights, which converters leave behind without an error, and ops that need another runtime."""
     interpreter = _interpreter(opening)
-    ops = {detail["op_name"] for detail in interpreter._get_ops_details()}  # noqa: SLF001  # the only list of ops there is
-    found = [f"{op} needs TensorFlow's own kernels, which a plain runtime lacks" for op in sorted(ops) if op.startswith("Flex")]
+    ops = {detail["op_name"] for detail in interpreter._get_ops_details()}  # the only list of ops there is
+    found = [
+        f"{op} needs TensorFlow's own kernels, which a plain runtime lacks"
+        for op in sorted(ops)
+        if op.startswith("Flex")
+    ]
     if "VAR_HANDLE" in ops and "ASSIGN_VARIABLE" not in ops:
         found.append("VAR_HANDLE reads variables that the file does not hold: the weights were left behind")
     return found

@@ -197,7 +197,7 @@ def _run_batch(queue: _Queue, batch: list[_Task]) -> None:
     except ToolkitError as error:
         for task in batch:
             task.error = error
-    except Exception as error:  # the thread serves every model: one that breaks must not end it
+    except Exception as error:  # noqa: BLE001  # the thread serves every model: one that breaks must not end it
         for task in batch:
             task.error = error
     finally:

@@ -160,7 +160,7 @@ class Library:
             return {key: error for name in names for key, error in self._models[name].failures().items()}
 
     def wait_until_attempted(self, names: Sequence[str], timeout_s: float | None = None) -> None:
-        """Waits until every wanted version of these models was tried once; a base path that is not there is not awaited."""
+        """Waits until every wanted version was tried once; a base path that is not there is not awaited."""
         self._wait(lambda: all(self._models[name].attempted for name in names if name in self._models), timeout_s)
 
     def _wait(self, done: Callable[[], bool], timeout_s: float | None) -> None:
