@@ -1,0 +1,71 @@
+"""How a server loads one version: refuses unsafe ops, opens the wanted or the fastest artifact, and warms it up."""
+
+import logging
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from toolkit.core.artifact import MANIFEST
+from toolkit.errors import Fault, ServingError
+from toolkit.graphs.unsafe import reaches_of
+from toolkit.serving.fastest import FASTEST, open_fastest
+from toolkit.serving.servables import SAVED_MODEL, Loading, Servable, load_servable
+from toolkit.serving.warmup import warm_up
+from toolkit.wire import protos
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Loader:
+    """Loads versions; callable as the library wants it.
+
+    Args:
+        loading: runtime and threads.
+        warm_up: whether recorded requests are replayed before a version is AVAILABLE.
+        iterations: how often each of them.
+        allow_unsafe: load graphs that touch files, run Python or open the network.
+        allow_lossy: let `fastest` choose among the quantized artifacts too.
+    """
+
+    loading: Loading = field(default_factory=Loading)
+    warm_up: bool = True
+    iterations: int = 1
+    allow_unsafe: bool = False
+    allow_lossy: bool = False
+
+    def __call__(self, name: str, version: int, directory: Path) -> Servable:
+        """The servable of a version.
+
+        Raises:
+            ToolkitError: it does not load, is not safe, or does not run its warm-up requests.
+        """
+        saved = next((path for path in (directory, directory / "saved_model") if (path / SAVED_MODEL).is_file()), None)
+        if saved is not None and not self.allow_unsafe:
+            refuse_unsafe(saved / SAVED_MODEL)
+        if self.loading.runtime == FASTEST and (directory / MANIFEST).is_file():
+            servable = open_fastest(directory, self.loading, allow_lossy=self.allow_lossy)
+        else:
+            servable = load_servable(directory, self.loading)
+        try:
+            count = warm_up(servable, saved, self.iterations) if self.warm_up and saved is not None else 0
+        except BaseException:
+            servable.close()
+            raise
+        log.info("loaded %s version %d as %s, %d warm-up requests", name, version, servable.artifact, count)
+        return servable
+
+
+def refuse_unsafe(path: Path) -> None:
+    """Refuses a SavedModel whose graph reaches outside itself.
+
+    Raises:
+        ServingError: names each op and where it stands.
+    """
+    saved = protos.parse(protos.SavedModel, path.read_bytes())
+    found = [str(reach) for graph in saved.meta_graphs for reach in reaches_of(graph.graph_def)]
+    if found:
+        raise ServingError(
+            f"{path.parent} is not safe to serve: {'; '.join(found[:5])}{' ...' if len(found) > 5 else ''}",
+            hint="if you trust it, start with --allow-unsafe-ops",
+            fault=Fault.PERMISSION,
+        )
