@@ -102,14 +102,22 @@ def _trace(spec: ModelSpec, name: str, call: Call, counter: _Counter) -> Any:
 def _traced(spec: ModelSpec, name: str, call: Call, counter: _Counter) -> Any:
     import tensorflow as tf
 
-    def serve(**tensors: Any) -> dict[str, Any]:
-        # tf.function would trace such a model a second time to get rid of the variables in its graph.
-        with tf.variable_creator_scope(_stop_at_variable):
-            outputs = call(tensors)
+    # AutoGraph is for the user's code: converting ours as well was nine tenths of a small model's trace.
+    @tf.autograph.experimental.do_not_convert
+    def named(result: Any) -> dict[str, Any]:
+        outputs = call.name(result)
         counter.traces += 1
         if not outputs:
             raise TraceError(f"signature '{name}' of '{spec.name}' returns nothing", hint="return tensors")
         return {key: tf.identity(tf.convert_to_tensor(value), name=safe_name(key)) for key, value in outputs.items()}
+
+    packed, function = tf.autograph.experimental.do_not_convert(call.pack), call.function
+
+    def serve(**tensors: Any) -> dict[str, Any]:
+        # tf.function would trace such a model a second time to get rid of the variables in its graph.
+        with tf.variable_creator_scope(_stop_at_variable):
+            result = function(**packed(tensors))
+        return named(result)
 
     specs = {key: tf.TensorSpec(part.shape, part.dtype, name=key) for key, part in call.flat_inputs.items()}
     try:
