@@ -20,10 +20,10 @@ def first_line(error: BaseException | str) -> str:
     if not lines:
         return type(error).__name__
     if lines[0].startswith("in user code"):
-        named = [line for line in lines if re.match(r"\w*(Error|Exception)\b.*:", line)]
-        lines = [*named[:1], lines[-1]] if named else lines[-1:]
-    if lines[0].endswith(":") or lines[0].startswith("Exception encountered when calling"):
-        lines = [f"{lines[0].rstrip('.:')}: {lines[1]}"] if len(lines) > 1 else lines
+        named = (at for at, line in enumerate(lines) if re.match(r"\w*(Error|Exception)\b.*:", line))
+        lines = lines[next(named, -1) :]
+    if len(lines) > 1 and (lines[0].endswith(":") or "Exception encountered when calling" in lines[0]):
+        lines = [f"{lines[0].rstrip('.:')}: {lines[1]}"]
     return lines[0] if len(lines[0]) <= _LENGTH else f"{lines[0][:_LENGTH]}..."
 
 

@@ -33,7 +33,10 @@ def own_inputs(model: Any) -> dict[str, Any]:
 
 def output_names(model: Any) -> tuple[str, ...]:
     """The names of the layers that a model's outputs come from; none where it cannot say."""
-    return tuple(re.sub(r"\W", "_", name) for name in getattr(model, "output_names", None) or ())
+    import keras
+
+    last = [layer.name for layer in model.layers[-1:]] if isinstance(model, keras.Sequential) else ()
+    return tuple(re.sub(r"\W", "_", name) for name in getattr(model, "output_names", None) or last)
 
 
 def caller(model: Any, inputs: Mapping[str, Any]) -> Callable[..., Any]:
