@@ -52,6 +52,21 @@ class Scale:
         self.seen.append(x)  # found
         return x
 
+    def makes_once(self, x: Any) -> Any:
+        if self.inner is None:
+            self.inner = Clean()
+        if not self.calls:
+            self.factor = 3
+            self.calls = 1
+        return self.inner(x)
+
+    def makes_again(self, x: Any) -> Any:
+        if self.inner is None:
+            self.factor = 3  # found
+        if not self.calls:
+            self.calls += 1  # found
+        return x
+
     def deletes(self, x: Any) -> Any:
         del self.by_name["x"]  # found
         return x
@@ -186,10 +201,11 @@ FOUND: list[tuple[Any, list[str]]] = [
     (wrapped, ["print(...)", "SEEN.append(...)"]),
     (sets, ["setattr(...)", "setattr(...)"]),
     (functools.partial(prints), ["print(...)"]),
-    (lambda x: [SEEN.append(x), x], ["SEEN.append(...)"]),  # found
+    (lambda x: [SEEN.pop(), x], ["SEEN.pop(...)"]),  # found
     (Scale(), ["print(...)"]),
     (Scale().writes, ["writing self.calls", "writing self.by_name['x']", "writing self.calls"]),
     (Scale().appends, ["self.seen.append(...)"]),
+    (Scale().makes_again, ["writing self.factor", "writing self.calls"]),
     (Scale().deletes, ["writing self.by_name['x']"]),
     (Scale().goes_on, ["self.seen.append(...)"]),
     (Scale().asks_static, ["print(...)"]),
@@ -246,7 +262,10 @@ def lambda_over_locals() -> Callable[[Any], Any]:
 
 @pytest.mark.parametrize(
     "function",
-    [only_locals, adds, reads_a_sequence, lambda_over_locals(), Scale().plain, Scale(Clean()).asks_inner, Clean(), len],
+    [
+        *(only_locals, adds, reads_a_sequence, lambda_over_locals(), len),
+        *(Scale().plain, Scale().makes_once, Scale(Clean()).asks_inner, Clean()),
+    ],
 )
 def test_what_is_gone_after_the_call_and_what_only_reads_is_no_finding(function: Any) -> None:
     assert side_effects_of(None, [function]) == ()

@@ -120,11 +120,13 @@ def codes_behind(candidates: Sequence[Any]) -> Iterator[Code]:
     while waiting:
         candidate = waiting.pop(0)
         for code in _functions_of(candidate):
-            key = (code.function.__code__, id(code.owner))
+            users = is_users(code.function)
+            # One wrapper's code of a library's may wrap many functions.
+            key = (code.function.__code__ if users else code.function, id(code.owner))
             if key in seen:
                 continue
             seen.add(key)
-            if is_users(code.function):
+            if users:
                 yield code
                 waiting += code.reached()
             else:

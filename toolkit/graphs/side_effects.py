@@ -26,10 +26,22 @@ def side_effects_of(model: Any, functions: Sequence[Any]) -> tuple[str, ...]:
     layers = model._flatten_layers() if hasattr(model, "_flatten_layers") else ()  # Keras offers no public walk
     found: dict[str, None] = {}
     for code in codes_behind([*functions, *layers]):
+        once = set(_made_once(code))
         for node in code.nodes:
-            for what in _effects(code, node):
+            for what in _effects(code, node) if node not in once else ():
                 found[f"{code.function.__code__.co_filename}:{getattr(node, 'lineno', 1)}: {what}"] = None
     return tuple(f"{place} runs at trace time only" for place in found)
+
+
+def _made_once(code: Code) -> Iterator[ast.AST]:
+    """The writes of `if self.w is None: self.w = tf.Variable(...)`, by which a module makes variables when called."""
+    for node in code.nodes:
+        if not isinstance(node, ast.If):
+            continue
+        written = [target for part in node.body if isinstance(part, ast.Assign) for target in part.targets]
+        names = [ast.unparse(target) for target in written]
+        if any(ast.unparse(node.test) in {f"{name} is None", f"not {name}"} for name in names):
+            yield from written
 
 
 def _effects(code: Code, node: ast.AST) -> Iterator[str]:
