@@ -180,6 +180,7 @@ def connect(url: str, *, signature: str | None = None, reach: Reach | None = Non
     """A Runner over `grpc://HOST:PORT/MODEL[:SIGNATURE]` or `http://HOST:PORT/MODEL[:SIGNATURE]`.
 
     Args:
+        url: where the model answers.
         signature: in place of the one in the URL.
         reach: TLS files and the message limit.
     """
@@ -191,7 +192,9 @@ def connect(url: str, *, signature: str | None = None, reach: Reach | None = Non
     return open_remote(remote)
 
 
-def _open_target(target: str | Path, artifact: str | None, signature: str | None, reach: Reach | None) -> targets.Opened:
+def _open_target(
+    target: str | Path, artifact: str | None, signature: str | None, reach: Reach | None
+) -> targets.Opened:
     if isinstance(target, str) and is_url(target):
         return targets.Opened(connect(target, signature=signature, reach=reach), None)
     path = Path(target)

@@ -34,7 +34,7 @@ HEADINGS = ("artifact", "size", "seconds", "max |\u0394|", "argmax", "quality", 
 @click.option("--unsafe-lambda", is_flag=True, help="Load Keras files with Lambda layers, which run Python code.")
 @click.pass_obj
 def command(
-    output: Output, models: tuple[str, ...], formats: str | None, allow_diff: tuple[str, ...], **options: Any
+    output: Output, /, models: tuple[str, ...], formats: str | None, allow_diff: tuple[str, ...], **options: Any
 ) -> Answer:
     """Export MODELs (all of models/ without one), run every artifact against the eager model, publish what agrees.
 

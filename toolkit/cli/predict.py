@@ -20,7 +20,7 @@ from toolkit.errors import FeedError
 @click.option("--signature", help="Which signature. [default: serving_default]")
 @endpoint_options
 @click.pass_obj
-def command(_: Output, target: str, file: Path | None, **options: Any) -> Answer:
+def command(_: Output, /, target: str, file: Path | None, **options: Any) -> Answer:
     """Ask TARGET, which is a bundle, an artifact's file, or grpc://HOST:PORT/MODEL or http://HOST:PORT/MODEL.
 
     A JSON feed is {"input name": nested lists}; bytes that are no text stand as {"b64": "..."}.

@@ -159,7 +159,8 @@ def read_manifest(bundle: Path) -> Manifest:
         schema, digest = document["schema"], document["sha256"]
         if schema != SCHEMA:
             raise ParityError(
-                f"{path} has schema {schema!r}, this release reads {SCHEMA}", hint="read it with the release that wrote it"
+                f"{path} has schema {schema!r}, this release reads {SCHEMA}",
+                hint="read it with the release that wrote it",
             )
         if hashlib.sha256(content.replace(digest.encode(), _NO_DIGEST.encode(), 1)).hexdigest() != digest:
             raise ParityError(f"{path} was changed after it was written", hint="build the bundle again")

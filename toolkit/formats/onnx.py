@@ -55,7 +55,7 @@ def convert(frozen: Frozen, signature: Signature) -> Any:
         with tf.Graph().as_default():
             graph_def = tf_optimize(inputs, outputs, frozen.graph_def)
         with tf.device("/cpu:0"):
-            model, _ = tf2onnx.convert._convert_common(  # noqa: SLF001  # the public calls cannot take a prepared graph
+            model, _ = tf2onnx.convert._convert_common(  # the public calls cannot take a prepared graph
                 graph_def,
                 name="model",
                 opset=OPSET,
@@ -66,7 +66,7 @@ def convert(frozen: Frozen, signature: Signature) -> Any:
             )
     except Exception as error:  # tf2onnx raises from any of its handlers without a common class
         raise ExportError(
-            f"tf2onnx could not convert the graph: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}",
+            f"tf2onnx could not convert the graph: {type(error).__name__}: {next(iter(str(error).splitlines()), '')}",
             hint="-v shows what the converter wrote",
         ) from error
     _refuse_leftovers(model)
@@ -79,9 +79,7 @@ def _refuse_leftovers(model: Any) -> None:
     from onnx import defs
 
     left = [
-        node
-        for node in _nodes(model.graph)
-        if node.domain in {"", "ai.onnx"} and not defs.has(node.op_type, OPSET)
+        node for node in _nodes(model.graph) if node.domain in {"", "ai.onnx"} and not defs.has(node.op_type, OPSET)
     ]
     if left:
         found = sorted({f"{node.op_type} (layer {node.name.rpartition('/')[0] or node.name})" for node in left})

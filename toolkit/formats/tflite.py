@@ -20,7 +20,8 @@ def export(traced: TracedModel, directory: Path) -> Sequence[str]:
     weights = resources_of(traced.functions).variable_bytes
     if weights >= LIMIT_BYTES:
         raise UnsupportedError(
-            f"{weights / 1e9:.1f} GB of weights do not fit into a flatbuffer of 2 GB", hint="split the model, or quantize it"
+            f"{weights / 1e9:.1f} GB of weights do not fit into a flatbuffer of 2 GB",
+            hint="split the model, or quantize it",
         )
     for name, function in traced.functions.items():
         content = convert(traced, name, function)
@@ -46,7 +47,8 @@ def convert(traced: TracedModel, name: str, function: Any) -> bytes:
     # A graph whose variables were not restored converts to a few kB of garbage without any error.
     if b"VAR_HANDLE" in content or _has_variable_ops(content):
         raise ExportError(
-            f"TFLite left the variables of '{name}' out of the file", hint="this is a bug of the export; please report it"
+            f"TFLite left the variables of '{name}' out of the file",
+            hint="this is a bug of the export; please report it",
         )
     return content
 
@@ -56,7 +58,7 @@ def _refuse(traced: TracedModel, name: str, function: Any) -> None:
     for key, spec in {**traced.signatures[name].inputs, **traced.signatures[name].outputs}.items():
         if spec.dtype == "string":
             raise UnsupportedError(
-                f"'{key}' of '{name}' is a string tensor, and TFLite's string and table ops do not run in a plain runtime",
+                f"'{key}' of '{name}' is a string tensor, and TFLite's string ops do not run in a plain runtime",
                 hint="serve the SavedModel, or export the numeric part of the model as a model of its own",
             )
     missing = layers_of(function.graph.as_graph_def(), "LookupTable", "ParseExample", "DecodeJpeg")
@@ -69,23 +71,27 @@ def _refuse(traced: TracedModel, name: str, function: Any) -> None:
 
 
 def _converter_error(name: str, function: Any, text: str) -> ExportError:
+    graph_def = function.graph.as_graph_def()
     if "element_shape to be static" in text or "TensorListReserve" in text:
-        loops = layers_of(function.graph.as_graph_def(), "While", "StatelessWhile", "TensorListReserve")
+        loops = layers_of(graph_def, "While", "StatelessWhile", "TensorListReserve")
         return UnsupportedError(
-            f"TFLite cannot hold the loop of layer {next(iter(loops.values()), name)}: its state (TensorListReserve) grows with the open batch",
+            f"TFLite cannot hold the loop (TensorListReserve) of layer {next(iter(loops.values()), name)}: "
+            "its state grows with the open batch",
             hint="give the model a fixed batch, or build the recurrent layer with unroll=True",
         )
-    missing = re.findall(r"tf\.(\w+)(?:\(|\b)", "\n".join(re.findall(r"(?:TF Select ops|Custom ops|Flex ops): ([^\n]+)", text)))
-    wanted = missing or re.findall(r"'tf\.(\w+)' op (?:is neither|requires)", text) or re.findall(r"Flex(\w+)", text)
-    if wanted:
-        found = layers_of(function.graph.as_graph_def(), *set(wanted))
-        named = ", ".join(f"{kind} (layer {found.get(kind, 'unknown')})" for kind in sorted(set(wanted)))
+    # The compiler names each op twice; the second form also holds those that it made itself while it lowered others.
+    listed = ", ".join(re.findall(r"^(?:Custom|Flex|TF Select) ops: (.+)$", text, re.MULTILINE))
+    missing = {*re.findall(r"'tf\.(\w+)' op is neither", text), *re.findall(r"\w+", listed)}
+    if missing:
+        layers = layers_of(graph_def, *missing)
+        named = ", ".join(f"{op} (layer {layers.get(op, 'unknown')})" for op in sorted(missing))
         return UnsupportedError(
-            f"TFLite has no {named}",
+            f"TFLite has no {named} of '{name}'",
             hint="replace the op by ones that TFLite has, or serve the SavedModel or ONNX",
         )
-    line = next((line for line in text.splitlines() if "error" in line.lower()), text.splitlines()[0] if text else "?")
-    return ExportError(f"TFLite could not convert '{name}': {line.strip():.300}", hint="-v shows what the converter wrote")
+    lines = [line.strip() for line in text.splitlines() if line.strip()] or ["no reason given"]
+    telling = next((line for line in lines if "error" in line.lower()), lines[0])
+    return ExportError(f"TFLite could not convert '{name}': {telling:.300}", hint="-v shows what the converter wrote")
 
 
 def _has_variable_ops(content: bytes) -> bool:

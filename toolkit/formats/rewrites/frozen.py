@@ -48,7 +48,9 @@ def _refuse_tables(function: Any, signature: str) -> None:
         )
     held = [tensor.name for _, tensor in function.graph.captures if tensor.dtype.name == "variant"]
     if held:
-        raise UnsupportedError(f"'{signature}' captures {held[0]}, which cannot be a constant", hint="serve the SavedModel")
+        raise UnsupportedError(
+            f"'{signature}' captures {held[0]}, which cannot be a constant", hint="serve the SavedModel"
+        )
 
 
 def _allow_inlining(graph_def: Any) -> int:

@@ -43,4 +43,4 @@ def scatter_nd(context: Any, node: Any, name: str, _args: Any) -> None:
     )
 
 
-HANDLERS = {"Erfc": (erfc, []), "ScatterNd": (scatter_nd, [])}
+HANDLERS: dict[str, tuple[Any, list[Any]]] = {"Erfc": (erfc, []), "ScatterNd": (scatter_nd, [])}

@@ -1,4 +1,4 @@
-"""Makes a written SavedModel fit to be served elsewhere: no XLA-only functions, no paths of this machine, its methods set."""
+"""Makes a written SavedModel fit to be served elsewhere: no XLA-only functions, no paths of this machine."""
 
 import hashlib
 from collections.abc import Iterable, Mapping
@@ -25,7 +25,7 @@ def clean(directory: Path, methods: Mapping[str, str]) -> list[str]:
             meta_graph.signature_def[name].method_name = METHOD_NAMES[method]
         compiled = _clear_xla(meta_graph.graph_def)
         if compiled:
-            notes.append(f"cleared _XlaMustCompile on {compiled} functions and ops: TensorFlow Serving has XLA switched off")
+            notes.append(f"cleared _XlaMustCompile on {compiled} functions and ops: servers have XLA switched off")
         assets = {asset.filename for asset in meta_graph.asset_file_def}
         _clear_paths(meta_graph.graph_def, assets)
     path.write_bytes(saved.SerializeToString(deterministic=True))
