@@ -79,7 +79,9 @@ def _call_once(spec: ModelSpec, name: str, call: Call) -> None:
 
     feed = sampler_of(spec, name, call)(1, 0)
     try:
-        call({key: tf.constant(value) for key, value in feed.items()})
+        call({key: tf.constant(value, call.flat_inputs[key].dtype) for key, value in feed.items()})
+    except ToolkitError:
+        raise
     except Exception as error:  # runs the user's code
         raise _trace_error(spec, name, call, error) from error
 
@@ -125,7 +127,13 @@ def _traced(spec: ModelSpec, name: str, call: Call, counter: _Counter) -> Any:
     except (ToolkitError, _CreatesVariables):
         raise
     except Exception as error:  # tracing runs the user's code, which can raise anything
-        raise _trace_error(spec, name, call, error) from error
+        # AutoGraph raises an error of another class in place of one that passes through converted code.
+        raise _own_error(error) or _trace_error(spec, name, call, error) from error
+
+
+def _own_error(error: BaseException) -> ToolkitError | None:
+    before = error.__context__
+    return before if before is None or isinstance(before, ToolkitError) else _own_error(before)
 
 
 def _stop_at_variable(_creator: Any, **_: Any) -> Any:
