@@ -67,29 +67,29 @@ def _example(value: Any) -> Message:
 
 
 def _add(feature: Message, name: str, value: Any) -> None:
-    kind, item = _feature_value(name, value)
+    kind = _kind(name, value)
     given = feature.WhichOneof("kind")
     if given not in (None, kind):
         raise WireError(
             f"Unexpected element type in feature: {name} expecting type: {_KIND_WORDS[given]}",
             hint="give a feature values of one type; floats need a decimal point",
         )
-    if kind == _INTEGERS and item > _MAX_INTEGER:
+    if kind == _INTEGERS and value > _MAX_INTEGER:
         raise WireError(
             f"Feature: {name} has uint64_t element. Only int64_t is supported.", hint="send integers below 2^63"
         )
-    getattr(feature, kind).value.append(item)
+    if kind == _BYTES:
+        value = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else decode_base64(value)
+    getattr(feature, kind).value.append(value)
 
 
-def _feature_value(name: str, value: Any) -> tuple[str, Any]:
+def _kind(name: str, value: Any) -> str:
     if isinstance(value, bool | int):
-        return _INTEGERS, int(value)
+        return _INTEGERS
     if isinstance(value, float):
-        return _FLOATS, value
-    if isinstance(value, str):
-        return _BYTES, value.encode("utf-8", "surrogateescape")
-    if is_base64_object(value):
-        return _BYTES, decode_base64(value)
+        return _FLOATS
+    if isinstance(value, str) or is_base64_object(value):
+        return _BYTES
     raise WireError(
         f"Feature: {name} has element with unexpected JSON type: {type_name(value)}",
         hint="a feature is a value or a list of values",

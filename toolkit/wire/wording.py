@@ -177,6 +177,12 @@ def threads_exhausted() -> ServingError:
     return ServingError("Server Threadpool Exhausted", hint="try again", fault=Fault.EXHAUSTED)
 
 
+def deadline_cannot_be_met(left_ms: float, needed_ms: float) -> ServingError:
+    """A request that would be answered too late; ours, since the real server works on it all the same."""
+    problem = "passed" if left_ms <= 0 else f"is {left_ms:.1f} ms away and the model needs {needed_ms:.1f} ms"
+    return ServingError(f"The deadline {problem}", hint="give the call more time", fault=Fault.DEADLINE)
+
+
 def metadata_field_missing() -> ServingError:
     """GetModelMetadata that asks for nothing."""
     return _invalid("GetModelMetadataRequest must specify at least one metadata_field", "ask for signature_def")
