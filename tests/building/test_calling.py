@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -121,7 +121,7 @@ SPECS: list[tuple[Callable[[], ModelSpec], str, str]] = [
     (lambda: ModelSpec("m", raises), "building model 'm' failed: OSError: no disk", "test_calling.py:"),
     (lambda: ModelSpec("m", lambda: None), "the build function of 'm' returned nothing", "return model"),
     (
-        lambda: ModelSpec("m", echo),
+        lambda: ModelSpec("m", cast("Any", echo)),
         "the build function of 'm' cannot be called without arguments: missing a required argument: 'x'",
         "takes none",
     ),

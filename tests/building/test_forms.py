@@ -187,9 +187,12 @@ def module(signature: bool) -> Any:
         def serve(self, x: Any, y: Any) -> Any:
             return {"sum": self.factor * x + y}
 
-    if signature:
-        Scale.__call__ = tf.function(Scale.__call__, input_signature=[tf.TensorSpec((None, 3), tf.float32)])
-    return Scale()
+    class Declared(Scale):
+        @tf.function(input_signature=[tf.TensorSpec((None, 3), tf.float32)])
+        def __call__(self, x: Any) -> Any:
+            return self.factor * x
+
+    return Declared() if signature else Scale()
 
 
 def module_with_input_signature() -> ModelSpec:

@@ -51,7 +51,7 @@ def resolve(reference: str, root: Path, imports: Sequence[str] = ()) -> Entry:
         if str(folder) not in sys.path:
             sys.path.insert(0, str(folder))
     for name in imports:
-        _run_file(Path(name)) if name.endswith(".py") else _import_module(name)
+        _register(_run_file(Path(name)) if name.endswith(".py") else _import_module(name))
     if reference in shipped(root):
         return _from_file(reference, root / "models" / f"{reference}.py", "MODEL", root)
     path = Path(reference)
@@ -158,6 +158,20 @@ def _import_module(name: str) -> ModuleType:
         raise _broken_import(name, error) from error
     except (Exception, SystemExit) as error:  # likewise: importing runs a user's code
         raise _broken_import(name, error) from error
+
+
+def _register(module: ModuleType) -> None:
+    """Let Keras find what a module defines by its plain name; a decorated class has registered itself."""
+    if "keras" not in sys.modules:
+        return
+    import keras
+
+    registered = keras.saving.get_custom_objects()
+    package = module.__name__.split(".")[0]
+    for name, found in vars(module).items():
+        home = getattr(found, "__module__", None) or ""
+        if callable(found) and home.split(".")[0] == package:
+            registered.setdefault(name, found)
 
 
 def _broken_import(what: str, error: BaseException) -> CatalogError:
