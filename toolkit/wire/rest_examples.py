@@ -80,7 +80,7 @@ def _add(feature: Message, name: str, value: Any) -> None:
         )
     if kind == _BYTES:
         value = value.encode("utf-8", "surrogateescape") if isinstance(value, str) else decode_base64(value)
-    getattr(feature, kind).value.append(value)
+    getattr(feature, kind).value.append(int(value) if kind == _INTEGERS else value)
 
 
 def _kind(name: str, value: Any) -> str:
