@@ -135,8 +135,8 @@ def _narrow(array: Array, dtype: str) -> Array:
     if dtype == "float32":
         # By way of double, as the server does; what is too large becomes Infinity, silently.
         with np.errstate(over="ignore"):
-            return array.astype(np.float64).astype(np.float32)
-    return array.astype(BY_NAME[dtype].numpy)
+            return array.astype(np.float64, copy=False).astype(np.float32)
+    return array.astype(BY_NAME[dtype].numpy, copy=False)
 
 
 def leaves(value: Any, info: TensorInfo) -> Leaves:

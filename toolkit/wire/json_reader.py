@@ -20,6 +20,7 @@ _MIN_INTEGER = -(2**63)
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # "instances", a row, an input, a few lists, and a base64 object.
 _DEEPEST = 8
+_FEW = 16
 _NAMED_NUMBERS = re.compile(rb"NaN|Infinity")
 
 
@@ -33,7 +34,7 @@ def read_json(body: bytes) -> Any:
         value = orjson.loads(body.removeprefix(_BYTE_ORDER_MARK))
     except orjson.JSONDecodeError:
         return _read_again(body)
-    if isinstance(value, dict) and body.count(b":") != _members(value):
+    if isinstance(value, dict) and _has_more_colons(body, _members(value)):
         # A colon in some text, or a name that stands twice: orjson would keep the last, the server uses the first.
         return _read_all_members(body)
     return value
@@ -51,6 +52,18 @@ def read_json_object(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise WireError(f"JSON Value: {debug_text(value)} Is not object", hint="send a JSON object")
     return value
+
+
+def _has_more_colons(body: bytes, members: int) -> bool:
+    if members > _FEW:
+        return body.count(b":") > members
+    # Finding is ten times as fast as counting where there is little to find.
+    at = -1
+    for _ in range(members + 1):
+        at = body.find(b":", at + 1)
+        if at < 0:
+            return False
+    return True
 
 
 def _members(value: Any, depth: int = 0) -> int:
@@ -100,3 +113,8 @@ def _finite(text: str) -> float:
     if number in (float("inf"), float("-inf")):
         raise ValueError(text)
     return number
+
+
+def may_hold_bools(body: bytes) -> bool:
+    """Whether a JSON text may hold true or false; the keys and numbers of most requests have none of their letters."""
+    return (b"r" in body and b"true" in body) or (b"l" in body and b"false" in body)

@@ -6,9 +6,10 @@ Text is kept as str whose bytes outside UTF-8 are surrogate escapes, since the s
 import base64
 import math
 import re
+from array import array as RoundedTo  # noqa: N812  # beside NumPy's arrays it needs a name of its own
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import orjson
@@ -26,6 +27,7 @@ _LONG_POINT, _SHORT_POINT = 21, -6
 _TO_ESCAPE = re.compile(r'["\\\x00-\x1f]')
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _DIGITS = {"float32": 9, "float64": 17}
+_ARRAY_CODES: dict[str, Literal["f", "d"]] = {"float32": "f", "float64": "d"}
 _WRITABLE = frozenset({"int32", "int16", "int8", "uint8", "int64", "uint32", "uint64"})
 
 
@@ -117,22 +119,29 @@ def _rapid_double(value: float) -> str:
 
 def number_texts(array: Array) -> list[str]:
     """Each value of a float array as the server prints it: six digits if they say it exactly, else 9 (or 17)."""
-    flat = array.ravel()
-    if not flat.size:
+    values = array.ravel().tolist()
+    if not values:
         return []
-    finite = np.isfinite(flat)
-    safe = flat if finite.all() else np.where(finite, flat, flat.dtype.type(0))
-    values = tuple(safe.tolist())
-    texts = ("%g " * len(values) % values).split()
-    inexact = np.array(orjson.loads(f"[{','.join(texts)}]"), flat.dtype) != safe
-    if inexact.any():
-        longer = (f"%.{_DIGITS[flat.dtype.name]}g " * len(values) % values).split()
-        texts = [long if other else short for long, short, other in zip(longer, texts, inexact.tolist(), strict=True)]
+    short = ("%g," * len(values) % tuple(values))[:-1]
+    if "n" in short:
+        return _with_named_numbers(array, values)
+    texts = short.split(",")
+    # The standard array rounds to the dtype in one step, where NumPy takes a few, which shows in small answers.
+    read = RoundedTo(_ARRAY_CODES[array.dtype.name], orjson.loads(f"[{short}]")).tolist()
+    if read != values:
+        long = (f"%.{_DIGITS[array.dtype.name]}g," * len(values) % tuple(values)).split(",")
+        texts = [
+            few if back == value else many for few, back, value, many in zip(texts, read, values, long, strict=False)
+        ]
     # A point tells a client that the number is no integer.
-    texts = [text if "." in text or "e" in text else text + ".0" for text in texts]
-    if safe is not flat:
-        for index in np.flatnonzero(~finite).tolist():
-            texts[index] = "NaN" if np.isnan(flat[index]) else "Infinity" if flat[index] > 0 else "-Infinity"
+    return [text if "." in text or "e" in text else text + ".0" for text in texts]
+
+
+def _with_named_numbers(array: Array, values: list[float]) -> list[str]:
+    texts = number_texts(np.where(np.isfinite(array), array, array.dtype.type(0)))
+    for index, value in enumerate(values):
+        if not math.isfinite(value):
+            texts[index] = "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     return texts
 
 

@@ -8,7 +8,7 @@ from toolkit.core.tensors import Array, Outputs
 from toolkit.errors import WireError
 from toolkit.wire.dtypes import dtype_of
 from toolkit.wire.json_arrays import leaves, quick, to_array
-from toolkit.wire.json_reader import read_json_object
+from toolkit.wire.json_reader import may_hold_bools, read_json_object
 from toolkit.wire.json_writer import cell_texts, encode_text, nested, quote
 from toolkit.wire.messages import PredictResponse, Target
 from toolkit.wire.rest_predict import Layout
@@ -102,7 +102,7 @@ def decode_predict_response(target: Target, signature: ServedSignature, body: by
         raise WireError("the answer has neither outputs nor predictions", hint="check what the peer speaks")
     if not isinstance(columns, dict) or set(columns) != set(names):
         raise WireError(f"the answer does not hold the outputs {', '.join(names)}", hint="ask for the metadata again")
-    bools = b"true" in body or b"false" in body
+    bools = may_hold_bools(body)
     outputs = {name: _output(name, columns[name], signature.outputs[name], bools=bools) for name in names}
     return PredictResponse(target, outputs)
 

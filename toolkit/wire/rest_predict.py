@@ -17,7 +17,7 @@ from toolkit.wire import wording
 from toolkit.wire.codes import CODE_OF_FAULT
 from toolkit.wire.dtypes import dtype_of
 from toolkit.wire.json_arrays import READABLE, Leaves, is_base64_object, leaves, quick, to_array
-from toolkit.wire.json_reader import read_json_object
+from toolkit.wire.json_reader import may_hold_bools, read_json_object
 from toolkit.wire.json_scanner import members
 from toolkit.wire.json_writer import debug_text
 from toolkit.wire.messages import PredictRequest, Target
@@ -114,7 +114,7 @@ def decode_predict_request(target: Target, body: bytes) -> PredictBody:
         WireError: the body is no JSON object; in the server's words.
     """
     document = read_json_object(body)
-    bools = b"true" in body or b"false" in body
+    bools = may_hold_bools(body)
     return PredictBody(replace(target, signature=read_signature_name(document)), document, bools)
 
 
