@@ -10,6 +10,7 @@ from toolkit.core.tensors import Array
 from toolkit.errors import WireError
 from toolkit.wire.dtypes import BY_NUMBER, WireDtype, dtype_of
 from toolkit.wire.protos import Message, TensorProto
+from toolkit.wire.varints import write_varint
 
 # The last value repeats, so a few bytes may stand for a tensor of any size; this bounds what one may cost.
 MAX_EXPANDED_BYTES = 1 << 30
@@ -185,16 +186,7 @@ def fill_string_content(proto: Message, array: Array) -> None:
     for size in array.shape:
         proto.tensor_shape.dim.add().size = size
     items = _texts(array)
-    proto.tensor_content = b"".join(_varint(len(item)) for item in items) + b"".join(items)
-
-
-def _varint(number: int) -> bytes:
-    encoded = bytearray()
-    while number > 127:
-        encoded.append(number & 127 | 128)
-        number >>= 7
-    encoded.append(number)
-    return bytes(encoded)
+    proto.tensor_content = b"".join(write_varint(len(item)) for item in items) + b"".join(items)
 
 
 def _texts(array: Array) -> list[bytes]:
