@@ -25,13 +25,14 @@ _EXPONENT = "Miss exponent in number."
 
 _SPACE = re.compile(rb"[ \n\r\t]*")
 _PLAIN_TEXT = re.compile(rb'[^"\\\x00-\x1f]*')
-_NUMBER = re.compile(rb"(-?)(0|[1-9][0-9]*)(?:(\.)([0-9]*))?(?:([eE][+-]?)([0-9]*))?")
+_WHOLE = re.compile(rb"-?(0|[1-9][0-9]*)")
+_TAIL = re.compile(rb"(?:(\.)([0-9]*))?(?:([eE][+-]?)([0-9]*))?")
 _HEX4 = re.compile(rb"[0-9A-Fa-f]{4}")
 _ESCAPES = {34: b'"', 92: b"\\", 47: b"/", 98: b"\b", 102: b"\f", 110: b"\n", 114: b"\r", 116: b"\t"}
 _WORDS: dict[int, tuple[bytes, Any]] = {110: (b"null", None), 116: (b"true", True), 102: (b"false", False)}
 _BOM = (0xEF, 0xBB, 0xBF)
 _DOUBLE_QUOTE, _COMMA, _MINUS, _COLON_SIGN, _BACKSLASH = b'",-:\\'
-_SQUARE, _SQUARE_END, _CURLY_END, _SMALL_I, _SMALL_U, _BIG_N = b"[]}iuN"
+_SQUARE, _SQUARE_END, _CURLY_END, _SMALL_I, _SMALL_U = b"[]}iu"
 _HIGH_FIRST, _LOW_FIRST, _LOW_LAST = 0xD800, 0xDC00, 0xDFFF
 _MIN_INTEGER, _MAX_INTEGER, _LONGEST_INTEGER = -(2**63), 2**64 - 1, 20
 _MAX_DOUBLE, _MAX_POWER, _SIGNIFICANT = 1.7976931348623157e308, 308, 17
@@ -161,42 +162,60 @@ class _Scanner:
         return self.number()
 
     def word(self, expected: bytes, value: bool | None) -> bool | None:
-        for letter in expected:
-            if self.peek() != letter:
-                self.fail(_VALUE)
-            self.at += 1
+        if not self.took(expected):
+            self.fail(_VALUE)
         return value
 
     def number(self) -> int | float:
-        start, match = self.at, _NUMBER.match(self.body, self.at)
+        start, match = self.at, _WHOLE.match(self.body, self.at)
         if match is None:
             return self.named_number()
-        minus, whole, point, fraction, exponent, power = match.groups()
-        if point and not fraction:
-            self.fail(_FRACTION, match.end(3))
-        if exponent and not power:
-            self.fail(_EXPONENT, match.end(5))
         self.at = match.end()
-        if not point and not exponent and len(whole) <= _LONGEST_INTEGER:
-            integer = int(minus + whole)
-            if _MIN_INTEGER <= integer <= _MAX_INTEGER:
-                return integer
+        if self.peek() in b".eE":
+            return self.with_tail(start, match.group())
+        integer = int(match.group()) if len(match[1]) <= _LONGEST_INTEGER else None
+        if integer is not None and _MIN_INTEGER <= integer <= _MAX_INTEGER:
+            return integer
+        return self.with_tail(start, match.group())
+
+    def with_tail(self, start: int, whole: bytes) -> float:
+        """A number with what may follow its whole part: a fraction and an exponent."""
+        match = _TAIL.match(self.body, self.at)
+        point, fraction, exponent, power = match.groups() if match else (None,) * 4
+        if match and point and not fraction:
+            self.fail(_FRACTION, match.end(1))
+        if match and exponent and not power:
+            self.fail(_EXPONENT, match.end(3))
+        tail = match.group() if match else b""
+        self.at += len(tail)
         # RapidJSON looks at the exponent alone, so 10e308 is Infinity and 1e309 is an error.
         digits = min(len(fraction or b""), _SIGNIFICANT)
-        if float(whole) > _MAX_DOUBLE or (exponent in _RAISES and int(power[:9]) > _MAX_POWER + digits):
+        if abs(float(whole)) > _MAX_DOUBLE or (exponent in _RAISES and int((power or b"0")[:9]) > _MAX_POWER + digits):
             self.fail(_TOO_BIG, start)
-        return float(match.group())
+        return float(whole + tail)
 
     def named_number(self) -> float:
-        negative = self.peek() == _MINUS
+        start, negative = self.at, self.peek() == _MINUS
         self.at += negative
-        if self.peek() == _BIG_N:
-            self.word(b"NaN", None)
-            return float("nan")
-        self.word(b"Inf", None)
-        if self.peek() == _SMALL_I:
-            self.word(b"inity", None)
-        return float("-inf") if negative else float("inf")
+        value = float("nan")
+        if not self.took(b"NaN"):
+            # What was taken of a NaN stays taken: RapidJSON reads NaInf as Infinity.
+            self.word(b"Inf", None)
+            if self.peek() == _SMALL_I:
+                self.word(b"inity", None)
+            value = float("-inf") if negative else float("inf")
+        if self.peek() in b".eE":
+            # It goes on as after any number, and forgets the name: NaN.5 is 0.5.
+            return self.with_tail(start, b"-0" if negative else b"0")
+        return value
+
+    def took(self, expected: bytes) -> bool:
+        """Steps over as much of a word as is there; whether that was all of it."""
+        for letter in expected:
+            if self.peek() != letter:
+                return False
+            self.at += 1
+        return True
 
     def text(self) -> str:
         self.at += 1
