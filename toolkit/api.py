@@ -1,58 +1,52 @@
 """What `toolkit` exports: build, verify, predict and open, composed of the packages below."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack
 
 from toolkit.building import jobs, targets
-from toolkit.building.catalog import Entry, resolve, resolve_object, shipped
+from toolkit.building.catalog import resolve, shipped
 from toolkit.building.isolate import ChildDied, Isolated
-from toolkit.building.pipeline import Options, Outcome, build_bundle, chosen_formats
+from toolkit.building.several import DEFAULT_TIMEOUT_S, BuildRequest, build_all
 from toolkit.core.artifact import Manifest
 from toolkit.core.parity import Allowed, Parity
 from toolkit.core.runner import Runner
 from toolkit.core.store import find_root, newest
 from toolkit.core.tensors import Feed, Outputs, sample_feed
-from toolkit.errors import CatalogError, ParityError, ToolkitError, UsageError
+from toolkit.errors import ParityError, ToolkitError
 from toolkit.verifying.bundle import check_files
 from toolkit.wire.endpoints import Reach, is_url, parse_url
 
-DEFAULT_TIMEOUT_S = 600.0
-Reporter = Callable[[str, str], None]
 
+class BuildOptions(TypedDict, total=False):
+    """The further options of `toolkit.build`, as in `tfx-export build --help`.
 
-@dataclass(frozen=True)
-class BuildRequest:
-    """What to build and how; the fields are the options of `tfx-export build`.
-
-    Args:
-        models: references, ModelSpecs or factories of Keras models; none is every model of the project.
-        root: the project's folder; None finds it from the current one.
+    `root` is the project's folder, in place of the one found from the current folder; `verbose` lets TensorFlow and
+    the converters write what they like to stderr.
     """
 
-    models: Sequence[Any] = ()
-    formats: Sequence[str] = ()
-    out: Path | None = None
-    timeout_s: float = DEFAULT_TIMEOUT_S
-    allow_diff: Mapping[str, float] | None = None
-    reason: str = ""
-    keep_going: bool = False
-    imports: Sequence[str] = ()
-    unsafe_lambda: bool = False
-    root: Path | None = None
-    verbose: bool = False
+    timeout_s: float
+    allow_diff: Mapping[str, float]
+    reason: str
+    keep_going: bool
+    imports: Sequence[str]
+    unsafe_lambda: bool
+    root: Path
+    verbose: bool
 
 
-def build(model: Any, *, formats: Sequence[str] = (), out: str | Path | None = None, **options: Any) -> Manifest:
+def build(
+    model: Any, *, formats: Sequence[str] = (), out: str | Path | None = None, **options: Unpack[BuildOptions]
+) -> Manifest:
     """Build one model and give the manifest of its published bundle.
 
     Args:
         model: a reference, a ModelSpec, or a factory of a Keras model.
         formats: artifact names; none is every format.
         out: the bundle's directory; None is `<root>/exported/<model>/<version>`.
-        options: further fields of BuildRequest.
+        options: those of BuildOptions.
 
     Raises:
         ToolkitError: as `tfx-export build` would end; the class fixes the exit code.
@@ -64,53 +58,6 @@ def build(model: Any, *, formats: Sequence[str] = (), out: str | Path | None = N
     if outcome.error:
         raise outcome.error
     return outcome.manifest
-
-
-def build_all(request: BuildRequest, report: Reporter = lambda model, step: None) -> list[Outcome | ToolkitError]:
-    """Build models one after another; a model that fails gives its error and the next one is built."""
-    root = request.root or find_root(Path.cwd())
-    options = _options(request, root)
-    chosen_formats(options.formats)  # a misspelt format is said before a minute of work
-    references = list(request.models) or shipped(root)
-    if not references:
-        raise CatalogError(f"there are no models in {root / 'models'}", hint="name one: tfx-export build path/file.py")
-    if request.out and len(references) > 1:
-        raise UsageError("--out is one bundle's directory, and there are several models", hint="build one at a time")
-    with Isolated(verbose=request.verbose) as child:
-        child.prepare(jobs.warm_up)
-        return [_build_one(reference, request, options, child, report) for reference in references]
-
-
-def _build_one(
-    reference: Any, request: BuildRequest, options: Options, child: Isolated, report: Reporter
-) -> Outcome | ToolkitError:
-    try:
-        entry = find_model(reference, request)
-        return build_bundle(entry, options, child, lambda step: report(entry.spec.name, step))
-    except ToolkitError as error:
-        return error
-
-
-def find_model(reference: Any, request: BuildRequest) -> Entry:
-    """The catalogue's entry of a reference."""
-    root = request.root or find_root(Path.cwd())
-    if isinstance(reference, str | Path):
-        return resolve(str(reference), root, request.imports)
-    return resolve_object(reference)
-
-
-def _options(request: BuildRequest, root: Path) -> Options:
-    if request.allow_diff and not request.reason:
-        raise UsageError("--allow-diff needs a reason, which is written into the manifest", hint='--reason "..."')
-    return Options(
-        exported=root / "exported",
-        formats=tuple(request.formats),
-        out=request.out,
-        timeout_s=request.timeout_s,
-        allowed={name: Allowed(value, request.reason) for name, value in (request.allow_diff or {}).items()},
-        keep_going=request.keep_going,
-        unsafe_lambda=request.unsafe_lambda,
-    )
 
 
 def verify(path: str | Path, *, timeout_s: float = DEFAULT_TIMEOUT_S, verbose: bool = False) -> Manifest:
@@ -208,12 +155,12 @@ def list_models(start: Path) -> list[dict[str, Any]]:
     root = find_root(start)
     found = []
     for name in shipped(root):
-        newest_bundle = newest(root / "exported", name)
+        model = name
         try:
-            description = resolve(name, root).spec.description
+            spec = resolve(name, root).spec
+            model, description = spec.name, spec.description
         except ToolkitError as error:
-            description = f"does not import: {error.message}"
-        found.append(
-            {"name": name, "bundle": str(newest_bundle) if newest_bundle else None, "description": description}
-        )
+            description = error.message
+        bundle = newest(root / "exported", model)
+        found.append({"name": name, "bundle": str(bundle) if bundle else None, "description": description})
     return found

@@ -23,6 +23,8 @@ from toolkit.core.store import hash_file, publish, publish_at, staging, staging_
 from toolkit.errors import ExitCode, ExportError, ParityError, ToolkitError
 
 Progress = Callable[[str], None]
+# How often a build reports progress, so that a bar knows its end.
+STEPS, STEPS_A_FORMAT = 3, 2
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,9 @@ def _draft(entry: Entry, traced: TracedModel, baseline: Baseline, stage: Path) -
     facts = traced.facts
     notes = list(facts.side_effects)
     for name, found in baseline.behaviour.items():
-        notes += [f"output '{key}' of '{name}' is random: eager does not repeat it, it is left out" for key in found.random]
+        notes += [
+            f"output '{key}' of '{name}' is random: eager does not repeat it, it is left out" for key in found.random
+        ]
         notes += [f"'{name}' is stateful: a second call answers otherwise"] if found.stateful else []
     return Manifest(
         model=entry.spec.name,
@@ -155,7 +159,9 @@ def _failure(artifacts: Sequence[Artifact]) -> ToolkitError | None:
             hint="mend the model or the export; --allow-diff OUTPUT=VALUE --reason TEXT lets a known difference pass",
         )
     if failed:
-        return ExportError("; ".join(f"{artifact.name}: {artifact.parity.reason}" for artifact in failed), hint="-v shows more")
+        return ExportError(
+            "; ".join(f"{artifact.name}: {artifact.parity.reason}" for artifact in failed), hint="-v shows more"
+        )
     if not any(artifact.parity.status == "pass" for artifact in artifacts):
         reasons = "; ".join(f"{artifact.name}: {artifact.parity.reason}" for artifact in artifacts)
         return ExportError(f"nothing could be made: {reasons}", hint="choose another format with --formats")

@@ -4,12 +4,13 @@ import functools
 import importlib
 import os
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
 
 from toolkit import __version__
-from toolkit.cli.output import Answer, Output
+from toolkit.cli.output import Answer, Output, unexpected
 from toolkit.cli.quiet import quiet_libraries
 from toolkit.errors import ExitCode, ToolkitError, nearest
 
@@ -18,6 +19,7 @@ VERBS = {
     "build": "Export models, prove every artifact equal to the eager model, publish a bundle.",
     "verify": "Re-hash a bundle and replay its golden cases through every artifact.",
     "predict": "Ask a bundle, an artifact or an endpoint one question.",
+    "serve": "Serve bundles, or any SavedModels, over TensorFlow Serving's gRPC and REST APIs.",
     "models": "List what can be built.",
 }
 
@@ -47,19 +49,13 @@ def with_common_options(command: click.Command) -> click.Command:
     if "verbose" in known:
         return command
     common = (
-        click.Option(
-            ["--json"], is_flag=True, expose_value=False, callback=_remember, help="One JSON document on stdout."
-        ),
-        click.Option(["-q", "--quiet"], is_flag=True, expose_value=False, callback=_remember, help="No progress."),
-        click.Option(
-            ["-v", "--verbose"],
-            is_flag=True,
-            expose_value=False,
-            callback=_remember,
-            help="TensorFlow's own output too.",
-        ),
+        (["--json"], "One JSON document on stdout."),
+        (["-q", "--quiet"], "No progress."),
+        (["-v", "--verbose"], "TensorFlow's own output too, and tracebacks."),
     )
-    command.params += common
+    command.params += [
+        click.Option(names, is_flag=True, expose_value=False, callback=_remember, help=text) for names, text in common
+    ]
     verb = command.callback
     assert verb is not None
 
@@ -77,8 +73,6 @@ def _remember(ctx: click.Context, option: click.Parameter, value: bool) -> None:
     output: Output = ctx.find_root().obj
     assert option.name is not None
     setattr(output, option.name, value)
-    if option.name == "verbose" and not value and not ctx.resilient_parsing:
-        quiet_libraries()
 
 
 @click.group(cls=Verbs, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
@@ -89,35 +83,59 @@ def tfx_export() -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and end the process with its exit code."""
-    arguments = sys.argv[1:] if argv is None else argv
-    output = Output(json="--json" in arguments, command=next((part for part in arguments if part in VERBS), ""))
-    code = run(arguments, output)
-    sys.stdout.flush()
-    sys.exit(code)
+    sys.exit(run(sys.argv[1:] if argv is None else argv, hush=quiet_libraries))
 
 
-def run(arguments: list[str], output: Output) -> int:
-    """The exit code of a command line; everything a user should see was written."""
+def run(arguments: Sequence[str], hush: Any = None) -> int:
+    """The exit code of a command line; everything a user should see was written.
+
+    Args:
+        arguments: as typed, without the name of the program.
+        hush: what keeps native libraries quiet, called before a verb without -v runs; it may change the whole process.
+    """
+    verb = next((word for word in arguments if not word.startswith("-")), "")
+    output = Output(json="--json" in arguments, command=verb, hush=hush)
+    try:
+        code = _run(arguments, output)
+        output.flush()
+    except BrokenPipeError:
+        # The reader went away (`| head`): there is nobody to tell, and flushing at exit would complain again.
+        with open(os.devnull, "w") as nowhere:  # noqa: PTH123  # a stream, not a place
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        return output.exit_code
+    return code
+
+
+def _run(arguments: Sequence[str], output: Output) -> int:
     from toolkit.cli.settings import settings_for  # late: --help needs no settings
 
     try:
-        defaults = {} if not output.command else settings_for(output.command)
+        asks_for_help = not {"-h", "--help"}.isdisjoint(arguments)
+        defaults = settings_for(output.command) if output.command in VERBS and not asks_for_help else {}
         answer = tfx_export.main(
-            arguments, prog_name="tfx-export", standalone_mode=False, obj=output, default_map=defaults
+            list(arguments), prog_name="tfx-export", standalone_mode=False, obj=output, default_map=defaults
         )
         return output.show(answer) if isinstance(answer, Answer) else int(answer or 0)
-    except click.ClickException as error:
-        return output.fail(_usage_error(error))
-    except ToolkitError as error:
-        return output.fail(error)
-    except (KeyboardInterrupt, click.Abort):
-        return output.fail(_InterruptedError("interrupted", hint="nothing half-written was left"))
+    except click.exceptions.NoArgsIsHelpError as error:
+        sys.stderr.write(f"{error.format_message()}\n")
+        return ExitCode.BAD_INPUT
     except BrokenPipeError:
-        # The reader went away (`| head`): there is nobody to tell, and flushing at exit would complain again.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.UNEXPECTED
-    except Exception as error:  # noqa: BLE001  # the one place where a bug becomes a message instead of a traceback
-        return output.fail_unexpected(error)
+        raise
+    except (Exception, KeyboardInterrupt, SystemExit) as error:  # noqa: BLE001  # a bug is said in one line, too
+        return output.fail(_as_error(error))
+
+
+def _as_error(error: BaseException) -> ToolkitError:
+    if isinstance(error, ToolkitError):
+        return error
+    if isinstance(error, click.ClickException):
+        command = getattr(getattr(error, "ctx", None), "command_path", "tfx-export")
+        return _CommandLineError(error.format_message(), hint=f"`{command} --help` lists what it takes")
+    if isinstance(error, click.Abort) and isinstance(error.__cause__, EOFError):  # for click, a user who left
+        return unexpected(error.__cause__)
+    if isinstance(error, KeyboardInterrupt | click.Abort):
+        return _InterruptedError("interrupted", hint="nothing half-written was left")
+    return unexpected(error)
 
 
 class _InterruptedError(ToolkitError):
@@ -126,11 +144,6 @@ class _InterruptedError(ToolkitError):
 
 class _CommandLineError(ToolkitError):
     exit_code = ExitCode.BAD_INPUT
-
-
-def _usage_error(error: click.ClickException) -> ToolkitError:
-    command = getattr(getattr(error, "ctx", None), "command_path", "tfx-export")
-    return _CommandLineError(error.format_message(), hint=f"`{command} --help` lists what it takes")
 
 
 def command_of(name: str) -> Any:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from toolkit.cli.output import Answer, Output
+from toolkit.cli.output import Answer, Output, readable_path
 
 
 @click.command(short_help="List what can be built.")
@@ -16,7 +16,14 @@ def command(_: Output) -> Answer:
     found = list_models(Path.cwd())
 
     def show(screen: Output) -> None:
-        rows = [(model["name"], model["bundle"] or "-", model["description"]) for model in found]
+        rows = [
+            (model["name"], readable_path(model["bundle"]) if model["bundle"] else "-", model["description"])
+            for model in found
+        ]
         screen.table(("model", "newest bundle", "description"), rows)
 
     return Answer(found, show)
+
+
+def _place(bundle: str | None) -> str:
+    return readable_path(bundle) if bundle else "-"

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TextIO
 
 from toolkit.errors import ExitCode, ToolkitError
@@ -30,17 +31,23 @@ class Output:
     Args:
         json: one document on stdout and nothing else there.
         command: the verb, named in the document.
+        hush: called before a verb runs that is not verbose.
+        exit_code: what the process says to the shell, as far as it is known.
     """
 
     json: bool = False
     quiet: bool = False
     verbose: bool = False
     command: str = ""
+    hush: Callable[[], None] | None = None
+    exit_code: int = ExitCode.DONE
     _stdout: TextIO = field(default_factory=lambda: sys.stdout)
 
     @contextmanager
     def only_documents_on_stdout(self) -> Iterator[None]:
         """What a model prints while it runs goes to stderr: stdout is for answers."""
+        if self.hush and not self.verbose:
+            self.hush()
         self._stdout, sys.stdout = sys.stdout, sys.stderr
         try:
             yield
@@ -50,6 +57,10 @@ class Output:
     def line(self, text: str = "") -> None:
         """A line of the answer."""
         self._stdout.write(text + "\n")
+
+    def flush(self) -> None:
+        """Hands over what was said; a reader who went away shows here and not when the process ends."""
+        self._stdout.flush()
 
     def table(self, headings: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
         """Aligned columns; those in `right` are numbers."""
@@ -63,55 +74,78 @@ class Output:
 
     def show(self, answer: Answer) -> int:
         """Write a verb's answer; gives the exit code."""
+        self.exit_code = answer.error.exit_code if answer.error else ExitCode.DONE
         if self.json:
             self._document(answer.result, answer.error)
         else:
             answer.show(self)
             if answer.error:
-                self._complain(answer.error)
-        return answer.error.exit_code if answer.error else ExitCode.DONE
+                self.complain(answer.error)
+        return self.exit_code
 
     def fail(self, error: ToolkitError) -> int:
         """Write an error; gives the exit code."""
+        self.exit_code = error.exit_code
         if self.json:
             self._document(None, error)
         else:
-            self._complain(error)
-        return error.exit_code
-
-    def fail_unexpected(self, error: Exception) -> int:
-        """Write a bug: its traceback with -v, else one line."""
-        if self.verbose:
-            traceback.print_exception(error)
-        last = traceback.extract_tb(error.__traceback__)[-1]
-        place = f"{last.filename}:{last.lineno}"
-        return self.fail(
-            _UnexpectedError(f"{type(error).__name__}: {error} ({place})", hint="this is a bug of tfx-export; -v shows more")
-        )
+            self.complain(error)
+        return self.exit_code
 
     def _document(self, result: Any, error: ToolkitError | None) -> None:
-        code = error.exit_code if error else ExitCode.DONE
+        found = None
+        if error:
+            self._trace(error)
+            found = {"type": type(error).__name__.lstrip("_"), "message": error.message, "hint": error.hint}
         document = {
             "schema": SCHEMA,
             "command": self.command,
             "status": "error" if error else "ok",
-            "exit_code": int(code),
+            "exit_code": int(self.exit_code),
             "result": result,
-            "error": {"type": type(error).__name__.lstrip("_"), "message": error.message, "hint": error.hint}
-            if error
-            else None,
+            "error": found,
         }
         self.line(json.dumps(plain(document), allow_nan=False, ensure_ascii=False))
 
-    @staticmethod
-    def _complain(error: ToolkitError) -> None:
+    def complain(self, error: ToolkitError) -> None:
+        """Write an error for people, after what was said so far."""
+        self._stdout.flush()
+        self._trace(error)
         sys.stderr.write(f"error: {error.message}\n")
         if error.hint:
             sys.stderr.write(f"hint: {error.hint}\n")
 
+    def _trace(self, error: ToolkitError) -> None:
+        if self.verbose and error.__cause__:
+            traceback.print_exception(error.__cause__)
+
 
 class _UnexpectedError(ToolkitError):
     exit_code = ExitCode.UNEXPECTED
+
+
+def unexpected(error: BaseException) -> ToolkitError:
+    """A bug, in one line; what raised it is its cause."""
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f" ({frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    text = f"{type(error).__name__}: {next(iter(str(error).splitlines()), '')}{place}"
+    bug = _UnexpectedError(text, hint="this is a bug of tfx-export; -v shows more")
+    bug.__cause__ = error
+    return bug
+
+
+def readable_path(path: Path | str) -> str:
+    """As one would type it here: below the current folder without that."""
+    path = Path(path)
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def readable_bytes(size: int) -> str:
+    """1234567 as '1.23 MB'."""
+    for limit, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if size >= limit:
+            return f"{size / limit:.2f} {unit}"
+    return f"{size} B"
 
 
 def plain(value: Any) -> Any:
@@ -122,13 +156,15 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, bytes):
         return _text(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return {math.inf: "Infinity", -math.inf: "-Infinity"}.get(value, "NaN")
+    if isinstance(value, float | complex):
+        return _number(value)
+    return plain(value.tolist()) if hasattr(value, "tolist") else value
+
+
+def _number(value: float | complex) -> Any:
     if isinstance(value, complex):
-        return [plain(value.real), plain(value.imag)]
-    if hasattr(value, "tolist"):
-        return plain(value.tolist())
-    return value
+        return [_number(value.real), _number(value.imag)]
+    return value if math.isfinite(value) else {math.inf: "Infinity", -math.inf: "-Infinity"}.get(value, "NaN")
 
 
 def _text(value: bytes) -> Any:

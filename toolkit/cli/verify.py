@@ -4,7 +4,6 @@ from pathlib import Path
 
 import click
 
-from toolkit.cli.build import show_manifest
 from toolkit.cli.durations import DURATION
 from toolkit.cli.output import Answer, Output
 
@@ -13,16 +12,17 @@ from toolkit.cli.output import Answer, Output
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--timeout", type=DURATION, default="10m", show_default=True, help="Limit of one verdict.")
 @click.pass_obj
-def command(output: Output, path: Path, timeout: float) -> Answer:
+def command(output: Output, /, path: Path, timeout: float) -> Answer:
     """Hash every file of the bundle at PATH and replay golden.npz through every artifact.
 
-    Needs neither the model's source nor training code. PATH is exported/MODEL/VERSION, or exported/MODEL for the newest.
+    Needs neither the model's source nor training code. PATH is exported/MODEL/VERSION, or exported/MODEL for the
+    newest.
     """
     from toolkit.api import verified, verify  # late: --help must not load NumPy
+    from toolkit.building.targets import find_bundle
+    from toolkit.cli.tables import show_manifest
 
-    manifest = verify(path, timeout_s=timeout, verbose=output.verbose)
-
-    def show(screen: Output) -> None:
-        show_manifest(screen, manifest, path)
-
-    return Answer(manifest.to_json(), show, verified(manifest))
+    bundle = find_bundle(path)
+    manifest = verify(bundle, timeout_s=timeout, verbose=output.verbose)
+    error = verified(manifest)
+    return Answer(manifest.to_json(), lambda screen: show_manifest(screen, manifest, bundle, error), error)
