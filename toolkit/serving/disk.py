@@ -8,6 +8,11 @@ from toolkit.wire.messages import Keep, VersionPolicy
 _MAX_VERSION = 2**63 - 1
 
 
+def directory_of(base_path: str) -> Path:
+    """The directory that a model's base path names: an absolute path, or a file:// URI."""
+    return Path(base_path.removeprefix("file://"))
+
+
 def versions_on_disk(base_path: Path) -> dict[int, Path] | None:
     """Version to its directory, by TensorFlow Serving's rule: names of decimal digits that fit into an int64.
 

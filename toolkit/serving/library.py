@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from toolkit.errors import Fault, ServingError, ToolkitError
-from toolkit.serving.disk import versions_on_disk, wanted_versions
+from toolkit.serving.disk import directory_of, versions_on_disk, wanted_versions
 from toolkit.serving.labels import Labels
 from toolkit.serving.servables import Servable
 from toolkit.serving.versions import ModelVersions, Version
-from toolkit.wire import wording
+from toolkit.wire import lifecycle_wording, wording
 from toolkit.wire.messages import ModelConfig, ModelStatus, State, Target
 
 log = logging.getLogger(__name__)
@@ -71,15 +71,18 @@ class Library:
         if self._lifecycle.poll_wait_s > 0:
             self._poller.start()
 
-    def stop(self) -> None:
-        """Unloads everything that no request holds."""
+    def stop(self, timeout_s: float = 30.0) -> None:
+        """Unloads everything; returns when that is done or the time is over."""
         self._stopping.set()
         if self._poller.is_alive():
-            self._poller.join()
+            self._poller.join(timeout_s)
         with self._changed:
             for model in self._models.values():
                 model.want({})
                 self._advance(model)
+            self._changed.notify_all()
+            # A runtime must not be loading or closing a model while the interpreter ends: that aborts the process.
+            self._changed.wait_for(lambda: all(map(ModelVersions.idle, self._models.values())), timeout_s)
 
     @contextmanager
     def lease(self, target: Target) -> Iterator[Lease]:
@@ -88,6 +91,8 @@ class Library:
         Raises:
             ServingError: no such model, version or label; in TensorFlow Serving's words.
         """
+        if not target.model:
+            raise wording.missing_name()
         version, servable = self._acquire(target)
         try:
             yield Lease(target.answered_by(version.number), version.number, servable)
@@ -125,6 +130,11 @@ class Library:
                 raise wording.status_not_found(replace(target, label=None))
             return found
 
+    def configs(self) -> tuple[ModelConfig, ...]:
+        """The models that shall be served."""
+        with self._changed:
+            return tuple(self._configs.values())
+
     def states(self) -> Mapping[str, ModelStatus]:
         """The states of all models."""
         with self._changed:
@@ -152,12 +162,26 @@ class Library:
     ) -> dict[tuple[str, int], ToolkitError]:
         """Waits until the wanted versions of these models answer or have failed for good; gives the failures.
 
+        A model that is taken out of the configuration meanwhile is not awaited any more.
+
         Raises:
-            ServingError: the time was not enough, or the server stops.
+            ServingError: the time was not enough, the server stops, or there is no version and no further look for one.
         """
-        self._wait(lambda: all(name in self._models and self._models[name].settled for name in names), timeout_s)
+        self._wait(lambda: all(self._settled(name) for name in names), timeout_s)
         with self._changed:
-            return {key: error for name in names for key, error in self._models[name].failures().items()}
+            awaited = [name for name in names if name in self._configs]
+            for name in awaited:
+                if name not in self._models or not self._models[name].settled:
+                    raise lifecycle_wording.no_versions(name, self._configs[name].base_path)
+            return {key: error for name in awaited for key, error in self._models[name].failures().items()}
+
+    def _settled(self, name: str) -> bool:
+        if name not in self._configs:
+            return True
+        model = self._models.get(name)
+        if model is None or not model.wants_any:
+            return self._lifecycle.poll_wait_s <= 0  # nothing will be found where nobody looks again
+        return model.settled
 
     def wait_until_attempted(self, names: Sequence[str], timeout_s: float | None = None) -> None:
         """Waits until every wanted version was tried once; a base path that is not there is not awaited."""
@@ -166,24 +190,33 @@ class Library:
     def _wait(self, done: Callable[[], bool], timeout_s: float | None) -> None:
         with self._changed:
             finished = self._changed.wait_for(lambda: done() or self._stopping.is_set(), timeout_s)
-        if not finished or self._stopping.is_set():
+        if self._stopping.is_set():
+            raise ServingError("the server stops", hint="ask another one", fault=Fault.UNAVAILABLE)
+        if not finished:
             raise ServingError("the models did not load in time", hint="ask for their status", fault=Fault.DEADLINE)
+
+    def poll(self) -> None:
+        """Looks at the disk once, for every model."""
+        with self._changed:
+            configs = list(self._configs.values())
+        self._poll(configs)
 
     def _poll_forever(self) -> None:
         while not self._stopping.wait(self._lifecycle.poll_wait_s):
-            with self._changed:
-                configs = list(self._configs.values())
-            self._poll(configs)
+            self.poll()
 
     def _poll(self, configs: Sequence[ModelConfig]) -> None:
         for config in configs:
-            found = versions_on_disk(Path(config.base_path))
+            found = versions_on_disk(directory_of(config.base_path))
             with self._changed:
-                if self._configs.get(config.name) is not config:
-                    continue  # replaced while the disk was read
+                current = self._configs.get(config.name)
+                if current is None or _differs(config, current) or self._stopping.is_set():
+                    continue  # removed or replaced while the disk was read
                 if found is None:
                     log.warning("could not find base path %s for model %s", config.base_path, config.name)
                     continue
+                if not found:
+                    log.warning("no versions of model %s under base path %s", config.name, config.base_path)
                 numbers = wanted_versions(found, config.policy)
                 model = self._models.setdefault(config.name, ModelVersions(config.name))
                 model.want({number: found[number] for number in numbers})
@@ -211,11 +244,13 @@ class Library:
             self._advance(model)
 
     def _attempts(self, model: ModelVersions, version: Version) -> Servable | None:
-        for attempt in range(self._lifecycle.max_load_retries + 1):
-            if attempt and self._stopping.wait(max(0.0, self._lifecycle.retry_interval_s)):
+        for attempt in range(max(0, self._lifecycle.max_load_retries) + 1):
+            if attempt and not self._rest(model, version):
                 return None
             try:
                 with self._slots:
+                    if not self._goes_on(version):
+                        return None
                     return self._load(model.name, version.number, version.path)
             except ToolkitError as error:
                 failure = error
@@ -226,9 +261,19 @@ class Library:
             with self._changed:
                 version.error, version.attempts = failure, attempt + 1
                 self._changed.notify_all()
-                if not version.wanted:
-                    return None
         return None
+
+    def _rest(self, model: ModelVersions, version: Version) -> bool:
+        """Pauses before another attempt; whether there is to be one."""
+        with self._changed:
+            version.resting = True
+            self._advance(model)
+            self._changed.wait_for(lambda: not self._goes_on(version), max(0.0, self._lifecycle.retry_interval_s))
+            version.resting = False
+            return self._goes_on(version)
+
+    def _goes_on(self, version: Version) -> bool:
+        return version.wanted and not self._stopping.is_set()
 
     def _close(self, name: str, version: Version) -> None:
         """Ends a version that nobody holds; the lock is held, so closing happens elsewhere."""
@@ -236,11 +281,14 @@ class Library:
 
         def end() -> None:
             started = time.perf_counter()
-            if servable is not None:
-                servable.close()
-            log.info("unloaded %s version %d in %.3f s", name, version.number, time.perf_counter() - started)
+            try:
+                if servable is not None:
+                    servable.close()
+                log.info("unloaded %s version %d in %.3f s", name, version.number, time.perf_counter() - started)
+            except Exception:  # closing runs a runtime's own code; the version is gone either way
+                log.exception("unloading %s version %d", name, version.number)
             with self._changed:
-                version.state = State.END
+                self._models[name].ended(version)
                 self._advance(self._models[name])
 
         threading.Thread(target=end, daemon=True).start()

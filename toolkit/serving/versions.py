@@ -22,11 +22,17 @@ class Version:
     attempts: int = 0
     servable: Servable | None = None
     leases: int = 0
+    resting: bool = False  # between two attempts to load it
+
+    @property
+    def failed(self) -> bool:
+        """Whether it will not be tried again."""
+        return self.state is State.END and self.error is not None
 
     @property
     def settled(self) -> bool:
-        """Whether loading has come to an end: it answers, it failed for good, or it is gone."""
-        return self.state in {State.AVAILABLE, State.END}
+        """Whether loading has come to an end: it answers, or it failed for good."""
+        return self.state is State.AVAILABLE or self.failed
 
     def status(self) -> VersionStatus:
         """The state as the wire says it."""
@@ -48,24 +54,34 @@ class ModelVersions:
     listed: bool = False
 
     def want(self, paths: Mapping[int, Path]) -> None:
-        """The versions that shall be loaded from now on; a failed one is not tried again while it stays wanted."""
+        """The versions that shall be loaded from now on.
+
+        A failed one is not tried again while it stays wanted at the same path.
+        """
         self.listed = True
+        before = {number for number, version in self.versions.items() if version.wanted}
         for number, version in self.versions.items():
             version.wanted = number in paths
+            if not version.wanted and version.state is State.START:
+                version.state = State.END  # what was not begun ends without a word
         for number, path in paths.items():
             known = self.versions.get(number)
-            if known is None or (known.state is State.END and known.error is None):
+            if known is None:
                 self.versions[number] = Version(number, path)
-        for version in self.versions.values():
-            # What was not begun ends without a word; a failure is forgotten, so that it may come again.
-            if not version.wanted and version.state is State.START:
-                version.state = State.END
-            if not version.wanted and version.state is State.END:
-                version.error = None
+            elif known.state is State.END and not (known.failed and number in before and known.path == path):
+                self.versions[number] = Version(number, path)
+            elif known.state in {State.START, State.UNLOADING}:
+                known.path = path
+
+    def ended(self, version: Version) -> None:
+        """A version is closed; one that became wanted again in the meantime starts anew."""
+        version.state = State.END
+        if version.wanted:
+            self.versions[version.number] = Version(version.number, version.path)
 
     def next_to_load(self) -> Version | None:
-        """The version to load now; one at a time."""
-        if any(version.state is State.LOADING for version in self.versions.values()):
+        """The version to load now; one at a time, but the pause after a failed attempt keeps no other one waiting."""
+        if any(version.state is State.LOADING and not version.resting for version in self.versions.values()):
             return None
         waiting = [version for version in self.versions.values() if version.wanted and version.state is State.START]
         return max(waiting, key=lambda version: version.number, default=None)
@@ -92,11 +108,20 @@ class ModelVersions:
         return bool(wanted) and all(version.settled for version in wanted)
 
     @property
+    def wants_any(self) -> bool:
+        """Whether there is a version to wait for."""
+        return any(version.wanted for version in self.versions.values())
+
+    @property
     def attempted(self) -> bool:
         """Whether every wanted version was at least tried."""
         return self.listed and all(
             version.settled or version.attempts > 0 for version in self.versions.values() if version.wanted
         )
+
+    def idle(self) -> bool:
+        """Whether nothing is loaded, and nothing is on its way in or out."""
+        return all(version.state in {State.START, State.END} for version in self.versions.values())
 
     def failures(self) -> dict[tuple[str, int], ToolkitError]:
         """The wanted versions that did not load."""

@@ -103,6 +103,15 @@ def not_a_saved_model(path: str) -> ServingError:
     )
 
 
+def no_versions(name: str, base_path: str) -> ServingError:
+    """A base path without a version, where the disk is looked at only once."""
+    return ServingError(
+        f"No versions of servable {name} found under base path {base_path}",
+        hint="name the version's directory by a number, or let the server poll",
+        fault=Fault.NOT_FOUND,
+    )
+
+
 def version_is_a_file(name: str, version: int, path: str) -> ServingError:
     """A plain file where a version's directory should be."""
     return _precondition(
