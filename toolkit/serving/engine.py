@@ -1,6 +1,6 @@
 """Answers requests from loaded versions; knows messages and arrays, but no transport."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -35,6 +35,8 @@ from toolkit.wire.plans import (
 )
 from toolkit.wire.rpc_examples import multi_target
 from toolkit.wire.signatures import CLASSIFY_METHOD, ServedSignature
+
+Bind = Callable[[Mapping[str, ServedSignature]], PredictRequest]
 
 
 class Runs(Protocol):
@@ -75,9 +77,14 @@ class Engine:
         Raises:
             ToolkitError: in TensorFlow Serving's words.
         """
-        with self.library.lease(request.target) as lease:
+        return self.predict_with(request.target, lambda _: request, timing)
+
+    def predict_with(self, target: Target, bind: Bind, timing: Timing) -> PredictResponse:
+        """Predict, where the request takes shape only once the model's signatures are known, as in JSON."""
+        with self.library.lease(target) as lease:
             with timing.phase("parse"):
-                plan = plan_predict(lease.servable.signatures, request, check_method=self.check_methods)
+                signatures = lease.servable.signatures
+                plan = plan_predict(signatures, bind(signatures), check_method=self.check_methods)
             return PredictResponse(lease.target, self.runs.run(lease, plan, timing))
 
     def classify(self, request: ExamplesRequest, timing: Timing) -> ClassifyResponse:

@@ -17,6 +17,8 @@ class Timing:
         parse_ns: bytes to arrays, and arrays held against the signature.
         compute_ns: inside the runtime.
         encode_ns: outputs to bytes.
+        artifact: what answered.
+        deadline_ns: when the caller stops waiting, by time.perf_counter_ns; None waits for ever.
     """
 
     queue_ns: int = 0
@@ -24,6 +26,7 @@ class Timing:
     compute_ns: int = 0
     encode_ns: int = 0
     artifact: str = ""
+    deadline_ns: int | None = None
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:

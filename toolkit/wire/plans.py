@@ -60,6 +60,7 @@ def plan_predict(
     feed = _predict_feed(signature, request.feed)
     outputs = _filtered(signature, request.output_filter)
     _check_dtypes(signature, feed)
+    _check_nodes(signature, outputs)
     return Plan(signature, feed, outputs)
 
 
@@ -103,6 +104,14 @@ def _check_dtypes(signature: ServedSignature, feed: Feed) -> None:
         info, given = signature.inputs[alias], dtype_of(feed[alias])
         if given.number != info.number:
             raise wording.wrong_dtype(index, info.word, given.word)
+
+
+def _check_nodes(signature: ServedSignature, outputs: tuple[str, ...]) -> None:
+    # TensorFlow keeps a model's initialisation op among its signatures; it can be run, but it gives no tensor.
+    for alias in outputs:
+        info = signature.outputs[alias]
+        if not info.number:
+            raise wording.node_without_output(info.name.partition(":")[0], "NoOp")
 
 
 def plan_classify(

@@ -165,7 +165,12 @@ def error_answer(error: ToolkitError) -> Answer:
     """What a client is sent for an error."""
     if isinstance(error, SilentError):
         return Answer(HTTP_STATUS[error.fault], b"")
-    return Answer(HTTP_STATUS[error.fault], encode_text(f'{{\n    "error": {json_quote(error.message)}\n}}'))
+    return refusal(HTTP_STATUS[error.fault], error.message)
+
+
+def refusal(status: int, message: str) -> Answer:
+    """An error that only HTTP has a status for, as in 413."""
+    return Answer(status, encode_text(f'{{\n    "error": {json_quote(message)}\n}}'))
 
 
 def error_of(status: int, body: bytes) -> ToolkitError:

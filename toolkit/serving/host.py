@@ -1,0 +1,157 @@
+"""One serving process: loads the models, opens the transports, follows the config file, drains, ends."""
+
+import logging
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from toolkit.errors import ToolkitError
+from toolkit.serving.batching import BatchedRuns
+from toolkit.serving.engine import DirectRuns, Engine
+from toolkit.serving.http_server import RestServer
+from toolkit.serving.library import Library
+from toolkit.serving.metrics import Metrics
+from toolkit.serving.punctual import PunctualRuns
+from toolkit.serving.rest_calls import RestCalls
+from toolkit.serving.rpc_calls import RpcCalls
+from toolkit.serving.rpc_server import RpcServer
+from toolkit.serving.settings import Settings, read_config_file
+from toolkit.serving.transport import Transport
+from toolkit.wire import lifecycle_wording
+from toolkit.wire.messages import ModelConfig, State
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What a host says once it answers: its ports, and the state of every version."""
+
+    grpc_port: int | None
+    rest_api_port: int | None
+    models: Mapping[str, Mapping[int, State]]
+
+    def to_json(self) -> dict[str, Any]:
+        """The ready line."""
+        models = {
+            name: {str(version): state.name for version, state in states.items()}
+            for name, states in self.models.items()
+        }
+        return {"ready": True, "grpc_port": self.grpc_port, "rest_api_port": self.rest_api_port, "models": models}
+
+
+@dataclass
+class Host:
+    """A context manager around a serving process; enters when the models were tried and the ports are open."""
+
+    settings: Settings
+    metrics: Metrics = field(init=False)
+    library: Library = field(init=False)
+    engine: Engine = field(init=False)
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        self.library = Library(settings.loader, settings.lifecycle)
+        self._batches = BatchedRuns(settings.scheme, per_model=settings.per_model_batching) if settings.scheme else None
+        runs = PunctualRuns(self._batches or DirectRuns())
+        self.engine = Engine(self.library, runs, settings.check_methods)
+        self.metrics = Metrics(lambda name: name in self.library.states())
+        self._transports: list[Transport] = []
+        self._rpc: RpcServer | None = None
+        self._rest: RestServer | None = None
+        self._ending = threading.Event()
+
+    def start(self) -> Ready:
+        """Loads the models and answers.
+
+        Raises:
+            ToolkitError: a port is taken, or with strict_start a model does not load.
+        """
+        try:
+            self._open()
+            self._load(self.settings.models)
+            for transport in self._transports:
+                transport.start()
+        except BaseException:
+            self.stop(0.0)
+            raise
+        if self.settings.config_file is not None and self.settings.config_poll_s > 0:
+            threading.Thread(target=self._follow, args=(self.settings.config_file,), daemon=True).start()
+        return self.ready()
+
+    def _open(self) -> None:
+        # Ports first: that one is taken should be known before a minute of loading.
+        settings = self.settings
+        self._rpc = RpcServer(
+            RpcCalls(self.engine, self.metrics, settings.tensor_content), settings.rpc, settings.rpc_capacity
+        )
+        self._transports.append(self._rpc)
+        if settings.rest is not None:
+            calls = RestCalls(self.engine, self.metrics)
+            self._rest = RestServer(calls, settings.rest, settings.rest_capacity, self.is_ready)
+            self._transports.append(self._rest)
+
+    def _load(self, models: Sequence[ModelConfig]) -> None:
+        names = [model.name for model in models]
+        self.library.start(models)
+        if self.settings.strict_start:
+            failures = self.library.wait_until_settled(names)
+            if failures:
+                raise lifecycle_wording.not_available(failures, start=True)
+        else:
+            self.library.wait_until_attempted(names)
+
+    def ready(self) -> Ready:
+        """Ports and models as they are now."""
+        rpc = self._rpc.port if self._rpc is not None and self.settings.rpc.port is not None else None
+        rest = self._rest.port if self._rest is not None else None
+        return Ready(rpc, rest, {name: status.states() for name, status in self.library.states().items()})
+
+    def is_ready(self) -> bool:
+        """Whether every configured model answers, and the server does not drain."""
+        states = self.library.states()
+        return not self._ending.is_set() and all(
+            model.name in states and State.AVAILABLE in states[model.name].states().values()
+            for model in self.library.configs()
+        )
+
+    def _follow(self, path: Path) -> None:
+        told = ""
+        while not self._ending.wait(self.settings.config_poll_s):
+            try:
+                models = read_config_file(path)
+                if models != self.library.configs():
+                    self.library.reconfigure(models)
+                told = ""
+            except ToolkitError as error:
+                if error.message != told:
+                    log.warning("%s changes nothing: %s", path, error.message)
+                told = error.message
+
+    def stop(self, grace_s: float | None = None) -> None:
+        """Takes nothing new, finishes what is in flight, unloads."""
+        grace_s = self.settings.drain_timeout_s if grace_s is None else grace_s
+        self._ending.set()
+        started = time.monotonic()
+        if self._transports:
+            with ThreadPoolExecutor(len(self._transports)) as pool:
+                list(pool.map(lambda transport: transport.stop(grace_s), self._transports))
+        self._transports.clear()
+        if self._batches is not None:
+            self._batches.stop()
+        self.library.stop()
+        log.info("drained in %.2f s", time.monotonic() - started)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()

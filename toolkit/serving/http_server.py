@@ -1,0 +1,254 @@
+"""REST over uvicorn, on a thread and an event loop of its own; requests run on a bounded pool of threads."""
+
+import asyncio
+import logging
+import socket
+import threading
+import time
+import zlib
+from collections.abc import Awaitable, Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import uvicorn
+import uvloop
+
+from toolkit.errors import ToolkitError
+from toolkit.serving.metrics import CONTENT_TYPE
+from toolkit.serving.pool import BoundedPool
+from toolkit.serving.rest_calls import RUNNING, RestCalls
+from toolkit.serving.timing import Timing
+from toolkit.serving.tls import TlsFile, live_context
+from toolkit.serving.transport import Capacity, listen
+from toolkit.wire import rest, wording
+from toolkit.wire.rest import Answer, RestCall
+
+log = logging.getLogger(__name__)
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+_RETRY_AFTER = (("retry-after", "1"),)
+_CLOSE = (("connection", "close"),)
+# The real server lets idle connections be; a client's pool should not find them closed between two requests.
+_KEEP_ALIVE_S = 300
+_BACKLOG = 1024
+
+
+@dataclass(frozen=True)
+class RestListening:
+    """Where and how REST listens.
+
+    Args:
+        cors: send CORS headers (--rest_api_enable_cors_support).
+        timeout_s: when a request is given up (--rest_api_timeout_in_ms).
+        metrics_path: where the metrics page is; None has none.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 8501
+    tls: TlsFile | None = None
+    cors: bool = False
+    timeout_s: float = 30.0
+    metrics_path: str | None = None
+
+
+@dataclass
+class RestServer:
+    """A Transport over HTTP.
+
+    Args:
+        ready: whether the server may be sent requests, for /readyz.
+    """
+
+    calls: RestCalls
+    listening: RestListening
+    capacity: Capacity
+    ready: Callable[[], bool]
+    port: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        self._socket = listen(self.listening.host, self.listening.port)
+        self.port = self._socket.getsockname()[1]
+        self._pool = BoundedPool(self.capacity.threads, self.capacity.max_queue, "rest")
+        self.calls.metrics.gauge("tfx_rest_held", "REST requests running or waiting.", lambda: self._pool.held)
+        self._started: Future[None] = Future()
+        self._thread = threading.Thread(target=self._serve, name="rest", daemon=True)
+
+    def start(self) -> None:
+        """Answers from now on."""
+        self._socket.listen(_BACKLOG)
+        config = uvicorn.Config(
+            _Application(self.calls, self.listening, self.capacity, self._pool, self.ready),
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_keep_alive=_KEEP_ALIVE_S,
+            h11_max_incomplete_event_size=None,
+        )
+        config.load()
+        if self.listening.tls is not None:
+            config.ssl = live_context(self.listening.tls)
+        self._server = _Server(config, self._started)
+        self._thread.start()
+        self._started.result()
+
+    def _serve(self) -> None:
+        try:
+            with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                runner.run(self._server.serve(sockets=[self._socket]))
+        except BaseException as error:  # whoever waits for the start must learn of it
+            if not self._started.done():
+                self._started.set_exception(error)
+            else:
+                log.exception("the REST server ended")
+
+    def stop(self, grace_s: float) -> None:
+        """Takes nothing new and finishes what is in flight."""
+        if self._thread.is_alive():
+            self._server.config.timeout_graceful_shutdown = max(1, round(grace_s))
+            self._server.should_exit = True
+            self._thread.join()
+        self._socket.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn's server, which says when it has started."""
+
+    def __init__(self, config: uvicorn.Config, started: "Future[None]") -> None:
+        super().__init__(config)
+        self._told = started
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listens, and says so."""
+        await super().startup(sockets)
+        self._told.set_result(None)
+
+
+@dataclass(frozen=True)
+class _Application:
+    """The ASGI application."""
+
+    calls: RestCalls
+    listening: RestListening
+    capacity: Capacity
+    pool: BoundedPool
+    ready: Callable[[], bool]
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        timing = Timing()
+        headers = {name: value for name, value in scope["headers"] if name in _READ_HEADERS}
+        try:
+            body = await _read(receive, headers, self.capacity.max_message_bytes)
+            answer, extra = await self._answer(scope, headers, body, timing)
+        except ToolkitError as error:
+            answer, extra = rest.error_answer(error), ()
+        except _RefusedError as error:
+            answer, extra = error.answer, _CLOSE
+        await self._send(send, scope["method"], answer, (*extra, *self._always(answer, timing)))
+
+    def _always(self, answer: Answer, timing: Timing) -> tuple[tuple[str, str], ...]:
+        cors = rest.CORS_HEADERS if self.listening.cors and answer.served else ()
+        return (*cors, ("server-timing", timing.as_server_timing()))
+
+    async def _answer(
+        self, scope: dict[str, Any], headers: dict[bytes, bytes], body: bytes, timing: Timing
+    ) -> tuple[Answer, tuple[tuple[str, str], ...]]:
+        method = scope["method"]
+        uri = scope["raw_path"].decode("latin-1")
+        own = self._own_page(method, uri)
+        if own is not None:
+            return own, ()
+        if scope["query_string"]:
+            uri += f"?{scope['query_string'].decode('latin-1')}"
+        call = rest.route(method, uri, headers.get(b"origin", b"").decode("latin-1"))
+        if isinstance(call, Answer):
+            return call, ()
+        if self.pool.full and call.call in RUNNING:
+            self.calls.metrics.refuse("REST", "queue full")
+            return rest.error_answer(wording.threads_exhausted()), _RETRY_AFTER
+        return await self._run(call, body, timing), ()
+
+    def _own_page(self, method: str, path: str) -> Answer | None:
+        if method not in ("GET", "HEAD"):
+            return None
+        if path == self.listening.metrics_path:
+            return Answer(200, self.calls.metrics.page(), CONTENT_TYPE)
+        if path == "/healthz":
+            return Answer(200, b"ok\n", "text/plain")
+        if path == "/readyz":
+            return Answer(200, b"ready\n", "text/plain") if self.ready() else Answer(503, b"not ready\n", "text/plain")
+        return None
+
+    async def _run(self, call: RestCall, body: bytes, timing: Timing) -> Answer:
+        arrived_ns = time.perf_counter_ns()
+        timing.deadline_ns = arrived_ns + int(self.listening.timeout_s * 1e9)
+
+        def work() -> Answer:
+            timing.add("queue", time.perf_counter_ns() - arrived_ns)
+            return self.calls.answer(call, body, timing)
+
+        running = asyncio.get_running_loop().run_in_executor(self.pool, work)
+        try:
+            return await asyncio.wait_for(running, self.listening.timeout_s)
+        except TimeoutError:
+            return rest.error_answer(wording.deadline_cannot_be_met(0, 0))
+
+    async def _send(self, send: Send, method: str, answer: Answer, extra: tuple[tuple[str, str], ...]) -> None:
+        headers = [("content-type", answer.content_type), ("content-length", str(len(answer.body))), *extra]
+        encoded = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
+        await send({"type": "http.response.start", "status": answer.status, "headers": encoded})
+        await send({"type": "http.response.body", "body": b"" if method == "HEAD" else answer.body})
+
+
+class _RefusedError(Exception):
+    """A request whose body is not read to its end."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.answer = rest.refusal(status, message)
+
+
+_READ_HEADERS = frozenset({b"origin", b"content-encoding", b"content-length"})
+
+
+async def _read(receive: Receive, headers: dict[bytes, bytes], limit: int) -> bytes:
+    """The body of a request, unpacked.
+
+    Raises:
+        _RefusedError: it is larger than the limit, or is not what its encoding says.
+    """
+    announced = headers.get(b"content-length", b"")
+    if announced.isdigit() and int(announced) > limit:
+        raise _too_large(limit)
+    parts, size, more = [], 0, True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            break
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > limit:
+            raise _too_large(limit)
+        more = message.get("more_body", False)
+    body = parts[0] if len(parts) == 1 else b"".join(parts)
+    encoding = headers.get(b"content-encoding", b"").lower()
+    return _unzipped(body, limit) if encoding == b"gzip" else body
+
+
+def _unzipped(body: bytes, limit: int) -> bytes:
+    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    try:
+        content = unpacker.decompress(body, limit + 1)
+    except zlib.error as error:
+        raise _RefusedError(400, f"The body is not gzip: {error}") from error
+    if len(content) > limit:
+        raise _too_large(limit)
+    return content
+
+
+def _too_large(limit: int) -> _RefusedError:
+    return _RefusedError(413, f"The request is larger than {limit} bytes (--max-message-mb)")
