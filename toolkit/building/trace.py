@@ -39,12 +39,13 @@ def trace_model(spec: ModelSpec, built: Built) -> TracedModel:
     """
     calls = _calls(spec, built)
     counter = _Counter()
+    callables: dict[str, Any] = {}
     functions: dict[str, Any] = {}
     started = time.perf_counter()
     for name, call in calls.items():
         if _unbuilt(call, built.model):
             _call_once(spec, name, call)
-        functions[name] = _trace(spec, name, call, counter)
+        callables[name], functions[name] = _trace(spec, name, call, counter)
     seconds = time.perf_counter() - started
     signatures = {name: _signature(call, functions[name]) for name, call in calls.items()}
     effects = () if built.restored else side_effects_of(built.model, [call.function for call in calls.values()])
@@ -54,6 +55,7 @@ def trace_model(spec: ModelSpec, built: Built) -> TracedModel:
         functions=functions,
         owner=built.model,
         eager={name: _eager(call, signatures[name]) for name, call in calls.items()},
+        callables=callables,
         facts=TraceFacts(counter.traces, seconds, sum(map(count_ops, functions.values())), effects),
         samples={name: sampler_of(spec, name, call) for name, call in calls.items()},
         baseline="restored" if built.restored else "eager",
@@ -86,8 +88,8 @@ def _call_once(spec: ModelSpec, name: str, call: Call) -> None:
         raise _trace_error(spec, name, call, error) from error
 
 
-def _trace(spec: ModelSpec, name: str, call: Call, counter: _Counter) -> Any:
-    """The concrete function; where the model makes variables only when it is called, it is called first."""
+def _trace(spec: ModelSpec, name: str, call: Call, counter: _Counter) -> tuple[Any, Any]:
+    """The tf.function and its concrete function; a model that makes variables on its first call is called first."""
     try:
         return _traced(spec, name, call, counter)
     except _CreatesVariables:
@@ -101,7 +103,7 @@ def _trace(spec: ModelSpec, name: str, call: Call, counter: _Counter) -> Any:
         ) from error
 
 
-def _traced(spec: ModelSpec, name: str, call: Call, counter: _Counter) -> Any:
+def _traced(spec: ModelSpec, name: str, call: Call, counter: _Counter) -> tuple[Any, Any]:
     import tensorflow as tf
 
     # AutoGraph is for the user's code: converting ours as well was nine tenths of a small model's trace.
@@ -123,7 +125,8 @@ def _traced(spec: ModelSpec, name: str, call: Call, counter: _Counter) -> Any:
 
     specs = {key: tf.TensorSpec(part.shape, part.dtype, name=key) for key, part in call.flat_inputs.items()}
     try:
-        return tf.function(serve).get_concrete_function(**specs)
+        function_of_shapes = tf.function(serve)
+        return function_of_shapes, function_of_shapes.get_concrete_function(**specs)
     except (ToolkitError, _CreatesVariables):
         raise
     except Exception as error:  # tracing runs the user's code, which can raise anything

@@ -88,6 +88,7 @@ class TracedModel:
         eager: name to feed -> outputs of the untraced model, the baseline of every comparison.
         facts: how tracing went.
         samples: name to (batch size, seed) -> feed of the flat inputs in their dtypes.
+        callables: name to the tf.function that the concrete function is one trace of.
         baseline: `restored` where the source is a SavedModel, whose signatures stand in for the lost eager form.
     """
 
@@ -98,4 +99,5 @@ class TracedModel:
     eager: Mapping[str, Predict]
     facts: TraceFacts
     samples: Mapping[str, Callable[[int, int], dict[str, Array]]]
+    callables: Mapping[str, Any] = field(default_factory=dict)
     baseline: str = "eager"

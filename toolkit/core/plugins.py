@@ -16,6 +16,9 @@ from toolkit.core.runner import Runner
 from toolkit.core.tensors import Signature
 from toolkit.errors import UsageError, nearest
 
+# What a runtime opens that runs no file: the model as built, and its graph.
+MODEL, TRACED = "model", "traced"
+
 
 @dataclass(frozen=True)
 class Opening:
@@ -27,6 +30,7 @@ class Opening:
         signature: names, dtypes and shapes it must have.
         threads: threads inside one call; None is the runtime's own choice.
         url: where a server answers, for a runtime that asks one.
+        traced: the model itself, for a runtime that runs no file.
     """
 
     path: Path
@@ -34,6 +38,7 @@ class Opening:
     signature: Signature
     threads: int | None = None
     url: str = ""
+    traced: TracedModel | None = None
 
 
 def _no_faults(_: Opening) -> Sequence[str]:
@@ -45,7 +50,7 @@ class Runtime:
     """One way to run artifacts of some formats.
 
     Args:
-        opens: the formats whose artifacts it opens.
+        opens: the kinds of what it opens: of artifacts; MODEL and TRACED, which have no file; an endpoint.
         open: gives a Runner, for as long as the context lasts.
         faults: what is wrong with a file that opening and running it may not show; empty when nothing is.
         judges: whether it is one of the runtimes that an artifact must agree in before it is published.
@@ -113,9 +118,7 @@ class Registry(Generic[Plugin]):
         """
         spelled = _spelled(name)
         if spelled not in self.names():
-            raise UsageError(
-                f"there is no {self._constant.lower()} '{name}'", hint=nearest(spelled, self.names())
-            )
+            raise UsageError(f"there is no {self._constant.lower()} '{name}'", hint=nearest(spelled, self.names()))
         point = next((point for point in self._points() if _spelled(point.name) == spelled), None)
         try:
             if point is not None:

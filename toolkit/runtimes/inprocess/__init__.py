@@ -1,0 +1,1 @@
+"""What the runtimes that run a traced model in this process share."""
