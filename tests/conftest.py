@@ -1,7 +1,9 @@
 """What every test shares; loads no TensorFlow, so that light tests stay light."""
 
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from textwrap import dedent
 from typing import TYPE_CHECKING
 
 import pytest
@@ -49,3 +51,37 @@ def shipped(root: Path, child: "Isolated", tmp_path_factory: pytest.TempPathFact
         return built[name]
 
     return bundle
+
+
+@pytest.fixture
+def own_imports(tmp_path: Path) -> Iterator[None]:
+    """What a test imports from its own folder, and what it adds to the path, is forgotten after it."""
+    path = list(sys.path)
+    yield
+    sys.path[:] = path
+    for name, module in list(sys.modules.items()):
+        if Path(getattr(module, "__file__", None) or "/").is_relative_to(tmp_path):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, own_imports: None) -> Path:
+    """An empty project, which is the current folder."""
+    root = tmp_path / "project"
+    (root / "models").mkdir(parents=True)
+    (root / "tfx-export.toml").touch()
+    monkeypatch.chdir(root)
+    return root
+
+
+@pytest.fixture
+def write(project: Path) -> Callable[[str, str], Path]:
+    """Writes a file of the project."""
+
+    def write_file(name: str, text: str) -> Path:
+        path = project / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(dedent(text))
+        return path
+
+    return write_file

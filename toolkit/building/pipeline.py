@@ -20,7 +20,7 @@ from toolkit.core.model import TracedModel
 from toolkit.core.parity import Allowed
 from toolkit.core.plugins import FORMATS
 from toolkit.core.store import hash_file, publish, publish_at, staging, staging_for
-from toolkit.errors import ExitCode, ExportError, ParityError, ToolkitError
+from toolkit.errors import ExitCode, ExportError, ParityError, ToolkitError, UsageError, nearest
 
 Progress = Callable[[str], None]
 # How often a build reports progress, so that a bar knows its end.
@@ -76,6 +76,7 @@ def build_bundle(entry: Entry, options: Options, child: Isolated, progress: Prog
         built = build_model(entry.spec, unsafe_lambda=options.unsafe_lambda)
         progress("tracing")
         traced = trace_model(entry.spec, built)
+        _refuse_strange_outputs(traced, options.allowed)
         exporter = Exporter(traced, stage, child, options.timeout_s)
         # The graph is saved before eager runs: a stateful model must be saved as it was built.
         exporter.save()
@@ -91,6 +92,15 @@ def build_bundle(entry: Entry, options: Options, child: Isolated, progress: Prog
             draft = replace(draft, artifacts=(*draft.artifacts, judge.verdict(draft, artifact)))
         exporter.close(names)
         return _publish(draft, stage, options)
+
+
+def _refuse_strange_outputs(traced: TracedModel, allowed: Mapping[str, Allowed]) -> None:
+    known = sorted({name for signature in traced.signatures.values() for name in signature.outputs})
+    strange = next((name for name in allowed if name not in known), None)
+    if strange is not None:
+        raise UsageError(
+            f"'{traced.spec.name}' has no output '{strange}' to allow a difference of", hint=nearest(strange, known)
+        )
 
 
 def chosen_formats(wanted: Sequence[str]) -> list[str]:
