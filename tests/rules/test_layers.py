@@ -9,7 +9,7 @@ import pytest
 # The last is toolkit/__init__.py, which hands out names of all others.
 LAYERS = (
     "errors < core < wire < graphs < formats < runtimes < verifying < building"
-    " < serving < measure < deploy < insight < api < cli"
+    " < serving < measure < deploying < insight < api < cli"
 )
 ORDER = [*LAYERS.split(" < "), "toolkit"]
 

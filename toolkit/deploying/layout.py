@@ -57,6 +57,10 @@ class Layout:
         """Empty files named after the versions that gc must keep."""
         return self.own / "pins"
 
+    def proof(self, version: int) -> Path:
+        """A published version's manifest and golden cases."""
+        return self.own / "proof" / str(version)
+
     @property
     def records(self) -> Path:
         """What was done, a JSON line each, oldest first."""

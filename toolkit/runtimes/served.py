@@ -12,7 +12,7 @@ from toolkit.core.tensors import Feed, Outputs, as_array
 from toolkit.errors import ToolkitError, UnavailableError, WireError, nearest
 from toolkit.wire import rest, rest_models, rest_outputs, rest_predict, rpc, rpc_models
 from toolkit.wire.endpoints import Remote, parse_url
-from toolkit.wire.messages import Endpoint, MetadataRequest, PredictRequest, Protocol
+from toolkit.wire.messages import Endpoint, MetadataRequest, ModelStatus, PredictRequest, Protocol, Target
 from toolkit.wire.rest import Call
 from toolkit.wire.signatures import ServedSignature
 
@@ -36,7 +36,7 @@ def open_remote(remote: Remote, timeout_s: float = TIMEOUT_S) -> Iterator[Runner
 def _open_grpc(remote: Remote, timeout_s: float) -> Iterator[Runner]:
     import grpc  # late: it takes a while to load, and REST needs none
 
-    with _channel(remote.endpoint) as channel:
+    with open_channel(remote.endpoint) as channel:
 
         def call(method: str, body: bytes) -> bytes:
             try:
@@ -59,7 +59,28 @@ def _open_grpc(remote: Remote, timeout_s: float) -> Iterator[Runner]:
         yield FunctionRunner("grpc", signature.as_signature(), run)
 
 
-def _channel(endpoint: Endpoint) -> Any:
+def ask_status(endpoint: Endpoint, target: Target, timeout_s: float = TIMEOUT_S) -> ModelStatus:
+    """The states of a model's versions at a gRPC endpoint.
+
+    Raises:
+        UnavailableError: nobody answers there.
+        ServingError: nothing is known of the model, in the server's words.
+    """
+    import grpc
+
+    with open_channel(endpoint) as channel:
+        try:
+            body = channel.unary_unary(rpc.GET_MODEL_STATUS)(
+                rpc_models.encode_status_request(target), timeout=timeout_s
+            )
+        except grpc.RpcError as error:
+            failure = rpc.error_of(error.code().value[0], error.details() or "")
+            raise _unreachable(Remote(endpoint, target), failure) from error
+    return rpc_models.decode_status_response(body)
+
+
+def open_channel(endpoint: Endpoint) -> Any:
+    """A gRPC channel to an endpoint, with its TLS files and message limit."""
     import grpc
 
     limits = [(f"grpc.max_{way}_message_length", endpoint.max_message_bytes) for way in ("receive", "send")]
