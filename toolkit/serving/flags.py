@@ -105,7 +105,7 @@ OWN = (
     Flag("runtime", Kind.TEXT, "saved_model", "saved_model, tflite, onnx, or fastest."),
     Flag("allow-lossy", Kind.BOOL, False, "Let --runtime fastest choose quantized artifacts."),
     Flag("allow-unsafe-ops", Kind.BOOL, False, "Load graphs that touch files or run Python."),
-    Flag("transport", Kind.TEXT, "auto", "auto, or public for grpcio's servicer API."),
+    Flag("transport", Kind.TEXT, "fast", "fast, or public for grpcio's servicer API."),
 )
 FLAGS = (*TENSORFLOW_SERVING, *OWN)
 _BY_OPTION = {f"--{flag.name}": flag for flag in FLAGS}

@@ -22,6 +22,7 @@ from toolkit.serving.rpc_calls import RpcCalls
 from toolkit.serving.rpc_server import RpcServer
 from toolkit.serving.settings import Settings, read_config_file
 from toolkit.serving.transport import Transport
+from toolkit.serving.transports import rpc_server
 from toolkit.wire import lifecycle_wording
 from toolkit.wire.messages import ModelConfig, State
 
@@ -87,13 +88,12 @@ class Host:
     def _open(self) -> None:
         # Ports first: that one is taken should be known before a minute of loading.
         settings = self.settings
-        self._rpc = RpcServer(
-            RpcCalls(self.engine, self.metrics, settings.tensor_content), settings.rpc, settings.rpc_capacity
-        )
+        calls = RpcCalls(self.engine, self.metrics, settings.tensor_content)
+        self._rpc = rpc_server(settings.transport)(calls, settings.rpc, settings.rpc_capacity)
         self._transports.append(self._rpc)
         if settings.rest is not None:
-            calls = RestCalls(self.engine, self.metrics)
-            self._rest = RestServer(calls, settings.rest, settings.rest_capacity, self.is_ready)
+            rest_calls = RestCalls(self.engine, self.metrics)
+            self._rest = RestServer(rest_calls, settings.rest, settings.rest_capacity, self.is_ready)
             self._transports.append(self._rest)
 
     def _load(self, models: Sequence[ModelConfig]) -> None:

@@ -3,7 +3,8 @@
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Protocol
 
 from toolkit.errors import Fault, ServingError, ToolkitError
 from toolkit.serving.engine import Engine
@@ -11,7 +12,8 @@ from toolkit.serving.metrics import Metrics, Observation
 from toolkit.serving.timing import Timing
 from toolkit.wire import rpc, rpc_examples, rpc_models
 from toolkit.wire.codes import Code
-from toolkit.wire.messages import MultiRequest
+from toolkit.wire.fast_predict import PredictReader, PredictWriter
+from toolkit.wire.messages import MultiRequest, PredictRequest
 from toolkit.wire.rpc import RpcStatus
 
 log = logging.getLogger(__name__)
@@ -28,14 +30,33 @@ class RpcAnswer:
     metadata: tuple[tuple[str, str], ...]
 
 
+class Answering(Protocol):
+    """What a transport asks."""
+
+    @property
+    def reader(self) -> PredictReader:
+        """Reads the usual Predict."""
+
+    @property
+    def metrics(self) -> Metrics:
+        """Counts what is refused."""
+
+    def knows(self, method: str) -> bool:
+        """Whether there is such a method."""
+
+    def answer(self, method: str, body: bytes, timing: Timing, request: PredictRequest | None = None) -> RpcAnswer:
+        """What a call is answered with; never raises."""
+
+
 @dataclass(slots=True)
 class _Call:
     """One call while it is answered; the model is known once the request is read."""
 
+    calls: "RpcCalls"
     engine: Engine
     body: bytes
     timing: Timing
-    content: bool
+    request: PredictRequest | None
     model: str = ""
 
 
@@ -50,11 +71,13 @@ class RpcCalls:
     engine: Engine
     metrics: Metrics
     content: bool = False
+    reader: PredictReader = field(default_factory=PredictReader)
+    writer: PredictWriter = field(default_factory=PredictWriter)
 
-    def answer(self, method: str, body: bytes, timing: Timing) -> RpcAnswer:
-        """What a call is answered with; never raises."""
+    def answer(self, method: str, body: bytes, timing: Timing, request: PredictRequest | None = None) -> RpcAnswer:
+        """What a call is answered with; never raises. A transport may have read the request already."""
         started_ns = time.perf_counter_ns()
-        call = _Call(self.engine, body, timing, self.content)
+        call = _Call(self, self.engine, body, timing, request)
         code = Code.OK
         try:
             found, status = _METHODS[method](call), None
@@ -79,11 +102,13 @@ class RpcCalls:
 
 def _predict(call: _Call) -> bytes:
     with call.timing.phase("parse"):
-        request = rpc.decode_predict_request(call.body)
+        request = call.request or call.calls.reader.read(call.body) or rpc.decode_predict_request(call.body)
     call.model = request.target.model
     response = call.engine.predict(request, call.timing)
     with call.timing.phase("encode"):
-        return rpc.encode_predict_response(response, content=call.content)
+        if call.calls.content:
+            return rpc.encode_predict_response(response, content=True)
+        return call.calls.writer.write(response)
 
 
 def _classify(call: _Call) -> bytes:

@@ -10,7 +10,7 @@ from typing import Any
 import grpc
 
 from toolkit.serving.pool import BoundedPool
-from toolkit.serving.rpc_calls import RETRY_HINT, RUNNING, RpcCalls
+from toolkit.serving.rpc_calls import RETRY_HINT, RUNNING, Answering
 from toolkit.serving.timing import Timing
 from toolkit.serving.tls import TlsFile
 from toolkit.serving.transport import Capacity, cannot_listen
@@ -46,7 +46,7 @@ class RpcListening:
 class RpcServer:
     """A Transport over grpcio's servicer API."""
 
-    calls: RpcCalls
+    calls: Answering
     listening: RpcListening
     capacity: Capacity
     port: int = field(default=0, init=False)
@@ -156,7 +156,7 @@ class _Answering:
     """Answers one call, on the pool that grpcio finds under this attribute's name."""
 
     experimental_thread_pool: ThreadPoolExecutor
-    calls: RpcCalls
+    calls: Answering
     method: str
     arrived_ns: int
 

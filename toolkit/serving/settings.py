@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from toolkit.errors import UsageError, WireError
+from toolkit.errors import UsageError, WireError, nearest
 from toolkit.serving.batching import Scheme
 from toolkit.serving.flags import FLAGS, channel_arguments
 from toolkit.serving.http_server import RestListening
@@ -15,6 +15,7 @@ from toolkit.serving.rpc_server import RpcListening
 from toolkit.serving.servables import Loading
 from toolkit.serving.tls import TlsFile
 from toolkit.serving.transport import Capacity
+from toolkit.serving.transports import TRANSPORTS
 from toolkit.wire import lifecycle_wording
 from toolkit.wire.configs import check_models, read_config_text
 from toolkit.wire.messages import ModelConfig
@@ -39,6 +40,7 @@ class Settings:
     lifecycle: Lifecycle
     rpc: RpcListening
     rest: RestListening | None
+    transport: str
     rpc_capacity: Capacity
     rest_capacity: Capacity
     scheme: Scheme | None
@@ -78,7 +80,10 @@ def settings_of(values: Mapping[str, Any], models: Sequence[ModelConfig] | None 
         lifecycle=_lifecycle(flags),
         rpc=_rpc(flags, tls),
         rest=_rest(flags, tls),
-        rpc_capacity=Capacity(max(1, int(flags.number("grpc_max_threads"))), queue, message_bytes),
+        transport=_transport(flags.text("transport")),
+        rpc_capacity=Capacity(
+            max(1, int(flags.number("grpc_max_threads"))), queue, message_bytes, inline=not flags.on("enable_batching")
+        ),
         rest_capacity=Capacity(max(1, int(flags.number("rest_api_num_threads"))), queue, message_bytes),
         scheme=_scheme(flags),
         per_model_batching=flags.on("enable_per_model_batching_parameters"),
@@ -208,6 +213,12 @@ def _rest(flags: _Flags, tls: TlsFile | None) -> RestListening | None:
         timeout_s=flags.number("rest_api_timeout_in_ms") / 1e3,
         metrics_path=monitoring.path if monitoring.enable else None,
     )
+
+
+def _transport(name: str) -> str:
+    if name not in TRANSPORTS:
+        raise UsageError(f"--transport {name}", hint=nearest(name, TRANSPORTS))
+    return name
 
 
 def _scheme(flags: _Flags) -> Scheme | None:

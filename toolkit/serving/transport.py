@@ -31,11 +31,13 @@ class Capacity:
         threads: requests that run at the same time.
         max_queue: requests that wait besides; one more is refused at once.
         max_message_bytes: the largest request.
+        inline: whether a short request may be answered where it arrives; not where requests are gathered into batches.
     """
 
     threads: int
     max_queue: int = DEFAULT_MAX_QUEUE
     max_message_bytes: int = 2**31 - 1
+    inline: bool = True
 
 
 def listen(host: str, port: int) -> socket.socket:
