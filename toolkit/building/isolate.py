@@ -2,20 +2,27 @@
 
 import os
 import pickle
+import re
+import secrets
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
-from types import TracebackType
+from pathlib import Path
 from typing import Any, Self
 
 from toolkit.errors import ExportError, ToolkitError
 
-_TAIL_BYTES = 2000
+START_LIMIT_S = 300.0  # importing TensorFlow takes seconds, on a cold and busy disk minutes
+_ENDING_S = 5.0
+_TAIL_BYTES = 4000
+# Banners, addresses and what native libraries note in passing explain no death.
+_NOISE = re.compile(r"[#@]|\*\*\*|0x|PC:|File |Stack trace|WARNING|[IW]\d{4} |\d{4}-\d\d-\d\d .*: [IW] ")
+_MARK = "TFX_EXPORT_CHILD"
 
 
 class ChildDied(ExportError):  # noqa: N818  # named for what happened
@@ -29,16 +36,18 @@ class Isolated:
         self._verbose = verbose
         self._process: subprocess.Popen[bytes] | None = None
         self._connection: Connection | None = None
+        self._preparations: list[Callable[[], object]] = []
         self._unread = 0
+        self._mark = secrets.token_hex(16)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as this object
+        self._log_start = 0
         self.start()
 
     def start(self) -> None:
         """Starts the child, which gets ready while the caller goes on."""
         ours, theirs = socket.socketpair()
-        self._log.seek(0)
-        self._log.truncate()
         output = None if self._verbose else self._log
+        python_path = os.pathsep.join(entry for entry in sys.path if entry)
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "toolkit.building.worker", str(theirs.fileno()), str(os.getpid())],
@@ -46,19 +55,28 @@ class Isolated:
                 stdin=subprocess.DEVNULL,
                 stdout=sys.stderr.fileno() if self._verbose else output,
                 stderr=output,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(entry for entry in sys.path if entry)},
+                env=os.environ | {"PYTHONPATH": python_path, _MARK: self._mark},
                 start_new_session=True,  # so that whatever a converter starts can be ended with it
             )
         self._connection = Connection(ours.detach())
+        for function in self._preparations:
+            self._send(function)
+            self._unread += 1
 
     def prepare(self, function: Callable[[], object]) -> None:
-        """Lets the child run something in advance; its result and errors are left to the job that needs it."""
+        """Lets the child, and each that takes its place, run something in advance; its result is dropped."""
+        self._preparations.append(function)
         if self._connection is not None:
-            self._connection.send_bytes(pickle.dumps((function.__module__, function.__qualname__, ())))
+            self._send(function)
             self._unread += 1
 
     def run(self, function: Callable[..., Any], *args: Any, timeout_s: float) -> Any:
         """The function's result; it is named by module, and arguments and result are pickled.
+
+        Args:
+            function: a function of an importable module.
+            args: what it gets.
+            timeout_s: the limit of the function alone; the child's start is not counted.
 
         Raises:
             ChildDied: the child was killed by a signal, ended by itself, or ran out of time.
@@ -67,27 +85,32 @@ class Isolated:
         """
         if self._connection is None:
             self.start()
-        assert self._connection is not None
         try:
-            self._connection.send_bytes(pickle.dumps((function.__module__, function.__qualname__, args)))
+            while self._unread:
+                self._receive(START_LIMIT_S)
+                self._unread -= 1
+            self._log_start = os.fstat(self._log.fileno()).st_size
+            self._send(function, *args)
             answer = self._receive(timeout_s)
         except (EOFError, BrokenPipeError, ConnectionResetError) as error:
             raise self._death() from error
+        except KeyboardInterrupt:
+            self.stop()
+            raise
         if isinstance(answer, ToolkitError):
             raise answer
         return answer
 
+    def _send(self, function: Callable[..., Any], *args: Any) -> None:
+        assert self._connection is not None
+        self._connection.send_bytes(pickle.dumps((function.__module__, function.__qualname__, args)))
+
     def _receive(self, timeout_s: float) -> Any:
         assert self._connection is not None
-        deadline = time.monotonic() + timeout_s
-        while True:
-            if not self._connection.poll(max(0.0, deadline - time.monotonic())):
-                self.stop()
-                raise ChildDied(f"ran out of time after {timeout_s:g} s", hint="give it more with --timeout")
-            content = self._connection.recv_bytes()
-            if not self._unread:
-                return pickle.loads(content)  # noqa: S301  # from our own child
-            self._unread -= 1
+        if not self._connection.poll(timeout_s):
+            self.stop()
+            raise ChildDied(f"it ran out of time after {timeout_s:g} s", hint="give it more with --timeout")
+        return pickle.loads(self._connection.recv_bytes())  # noqa: S301  # from our own child
 
     def stop(self) -> None:
         """Ends the child and everything it started."""
@@ -98,30 +121,40 @@ class Isolated:
             connection.close()
         if process is not None:
             # The group outlives its leader while one of its members lives.
-            try:
+            with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
             process.wait()
+            self._end_strays()
+
+    def _end_strays(self) -> None:
+        """Ends what has left the child's group; it still has the child's environment. Linux only."""
+        mark = f"{_MARK}={self._mark}".encode()
+        for folder in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if mark in (folder / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(folder.name), signal.SIGKILL)
 
     def _death(self) -> ChildDied:
         process = self._process
         assert process is not None
-        code = process.wait()
+        # It closed its end, which is not yet to have ended.
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_ENDING_S)
         self.stop()
+        code = process.returncode
         how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        return ChildDied(f"the converter's process {how}{self._last_words()}", hint="-v shows what it wrote")
+        return ChildDied(f"its process {how}{self._last_words()}", hint="-v shows what it wrote")
 
     def _last_words(self) -> str:
-        size = self._log.seek(0, os.SEEK_END)
-        self._log.seek(max(0, size - _TAIL_BYTES))
-        lines = [line.strip() for line in self._log.read().decode(errors="replace").splitlines() if line.strip()]
-        telling = [line for line in lines if not line.startswith(("#", "@", "***", "0x", "PC:", "File "))]
+        size = os.fstat(self._log.fileno()).st_size
+        start = max(self._log_start, size - _TAIL_BYTES)
+        written = os.pread(self._log.fileno(), size - start, start).decode(errors="replace")
+        telling = [text for line in written.splitlines() if (text := line.strip()) and not _NOISE.match(text)]
         return f": {telling[-1]:.200}" if telling else ""
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
         self._log.close()

@@ -33,7 +33,7 @@ def _answer(module: str, name: str, args: tuple[Any, ...]) -> Any:
         return getattr(importlib.import_module(module), name)(*args)
     except ToolkitError as error:
         return error
-    except Exception as error:  # the worker's one job is to turn whatever a converter does into an answer
+    except Exception as error:  # noqa: BLE001  # the worker's one job is to turn whatever a converter does into an answer
         import traceback
 
         traceback.print_exc()
