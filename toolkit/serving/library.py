@@ -154,6 +154,7 @@ class Library:
             for gone in removed:
                 gone.want({})
                 self._advance(gone)
+            self._changed.notify_all()  # who waits for a model that never had a version waits no longer
         self._poll([model for model in models if _differs(before.get(model.name), model)])
         return [model.name for model in models if model.name not in before]
 
