@@ -8,7 +8,7 @@ import pytest
 
 from toolkit.cli.main import VERBS
 
-HEAVY = {"tensorflow", "keras", "onnx", "onnxruntime", "tf2onnx", "ai_edge_litert", "grpc", "h5py", "granian"}
+HEAVY = {"tensorflow", "keras", "onnx", "onnxruntime", "tf2onnx", "ai_edge_litert", "grpc", "h5py", "uvicorn"}
 
 
 @pytest.mark.parametrize(
