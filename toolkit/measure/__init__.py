@@ -1,0 +1,1 @@
+"""How fast each way of running a model is, and how sure one may be of that."""
