@@ -32,14 +32,7 @@ class Exporter:
     def save(self) -> None:
         """Saves the graph, from which the child makes every other format."""
         started = time.perf_counter()
-        try:
-            notes = FORMATS.load(SOURCE_FORMAT).export(self._traced, self._stage / SOURCE_FORMAT) or ()
-        except ToolkitError:
-            raise
-        except Exception as error:  # saving runs TensorFlow over whatever the model's graph holds
-            raise ExportError(
-                f"'{self._traced.spec.name}' cannot be saved: {first_line(error)}", hint="-v shows what TensorFlow wrote"
-            ) from error
+        notes = self._write(FORMATS.load(SOURCE_FORMAT), self._stage / SOURCE_FORMAT)
         self._saved = (notes, time.perf_counter() - started)
 
     def export(self, name: str) -> Artifact:
@@ -54,12 +47,12 @@ class Exporter:
         try:
             self._refuse_for_memory(plugin)
             notes = self._convert(plugin, directory)
-        except ExportError as error:
-            shutil.rmtree(directory)
+            return self._describe(plugin, notes, time.perf_counter() - started)
+        except ToolkitError as error:
+            shutil.rmtree(directory, ignore_errors=True)
             status = "skipped" if isinstance(error, UnsupportedError) else "fail"
             reason = f"{error.message}; {error.hint}" if error.hint else error.message
             return _missing(plugin, Parity(status, reason), time.perf_counter() - started)
-        return self._describe(plugin, notes, time.perf_counter() - started)
 
     def close(self, kept: Sequence[str]) -> None:
         """Removes the saved graph where nobody asked for it."""
@@ -68,12 +61,23 @@ class Exporter:
 
     def _convert(self, plugin: Format, directory: Path) -> Sequence[str]:
         if not plugin.isolated:
-            return plugin.export(self._traced, directory) or ()
+            return self._write(plugin, directory)
         saved, signatures = self._stage / SOURCE_FORMAT, dict(self._traced.signatures)
         notes: Sequence[str] = self._child.run(
             convert, plugin.name, saved, directory, signatures, timeout_s=self._timeout_s
         )
         return notes
+
+    def _write(self, plugin: Format, directory: Path) -> Sequence[str]:
+        try:
+            return tuple(plugin.export(self._traced, directory) or ())
+        except ToolkitError:
+            raise
+        except Exception as error:  # runs TensorFlow over whatever the model's graph holds
+            raise ExportError(
+                f"'{self._traced.spec.name}' cannot be written as {plugin.name}: {first_line(error)}",
+                hint="-v shows what TensorFlow wrote",
+            ) from error
 
     def _refuse_for_memory(self, plugin: Format) -> None:
         wanted, free = self._weight_bytes * plugin.memory_factor, available_bytes()
@@ -88,7 +92,7 @@ class Exporter:
         directory = self._stage / plugin.name
         files = {f"{plugin.name}/{path}": digest for path, digest in hash_files(directory).items()}
         if not files:
-            return _missing(plugin, Parity("fail", f"the export of {plugin.name} wrote no file"), seconds)
+            raise ExportError(f"the export of {plugin.name} wrote no file")
         return Artifact(
             name=plugin.name,
             format=plugin.opened_as,

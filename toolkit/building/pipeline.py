@@ -1,10 +1,13 @@
 """From a catalogue entry to a published bundle: build, trace, ask eager, export, judge, publish."""
 
+import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
+
+import numpy as np
 
 from toolkit.building.baseline import Baseline, record_baseline
 from toolkit.building.catalog import Entry
@@ -20,6 +23,7 @@ from toolkit.core.model import TracedModel
 from toolkit.core.parity import Allowed
 from toolkit.core.plugins import FORMATS
 from toolkit.core.store import hash_file, publish, publish_at, staging, staging_for
+from toolkit.core.tensors import FLOATS, dtype_name
 from toolkit.errors import ExitCode, ExportError, ParityError, ToolkitError, UsageError, nearest
 
 Progress = Callable[[str], None]
@@ -47,6 +51,14 @@ class Options:
     allowed: Mapping[str, Allowed] = field(default_factory=dict)
     keep_going: bool = False
     unsafe_lambda: bool = False
+
+    def __post_init__(self) -> None:
+        for name, word in self.allowed.items():
+            if not 0 <= word.value < math.inf:
+                raise UsageError(
+                    f"a difference of {word.value:g} in '{name}' cannot be allowed",
+                    hint="give the largest one that is known and harmless, as in --allow-diff logits=0.01",
+                )
 
 
 @dataclass(frozen=True)
@@ -119,6 +131,7 @@ def _draft(entry: Entry, traced: TracedModel, baseline: Baseline, stage: Path) -
             f"output '{key}' of '{name}' is random: eager does not repeat it, it is left out" for key in found.random
         ]
         notes += [f"'{name}' is stateful: a second call answers otherwise"] if found.stateful else []
+    notes += _not_numbers(baseline)
     return Manifest(
         model=entry.spec.name,
         version=0,
@@ -138,6 +151,20 @@ def _draft(entry: Entry, traced: TracedModel, baseline: Baseline, stage: Path) -
         files={GOLDEN: hash_file(stage / GOLDEN)},
         notes=tuple(notes),
     )
+
+
+def _not_numbers(baseline: Baseline) -> list[str]:
+    """NaN and infinities that eager gives too: artifacts must give them likewise, and somebody should know."""
+    found: dict[tuple[str, str], int] = {}
+    for case in baseline.cases:
+        for name, array in case.outputs.items():
+            if dtype_name(array.dtype) in FLOATS:
+                found[case.signature, name] = found.get((case.signature, name), 0) + int((~np.isfinite(array)).sum())
+    return [
+        f"output '{name}' of '{signature}' holds {count} NaN or infinite values for the samples, in eager already"
+        for (signature, name), count in found.items()
+        if count
+    ]
 
 
 def _publish(draft: Manifest, stage: Path, options: Options) -> Outcome:

@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Protocol
 
 from toolkit.building.blame import first_line, own_frame
-from toolkit.building.isolate import ChildDied, Isolated
+from toolkit.building.isolate import Isolated
 from toolkit.building.jobs import answer, close_runner, judge_artifact
 from toolkit.core.artifact import Artifact, Manifest, Quality
 from toolkit.core.model import DEFAULT_SIGNATURE, Predict, TracedModel
 from toolkit.core.parity import Allowed, Parity
 from toolkit.core.plugins import Opening
 from toolkit.core.tensors import Feed, Outputs
-from toolkit.errors import CatalogError, ToolkitError
-from toolkit.verifying.bundle import runtimes_for
+from toolkit.errors import CatalogError, ExportError, ToolkitError
+from toolkit.verifying.bundle import runtimes_for, unrun
 
 
 class Limits(Protocol):
@@ -43,13 +43,14 @@ class Judge:
         facts = replace(draft, artifacts=(artifact,))
         try:
             parity: Parity = self._child.run(
-                judge_artifact, self._stage, facts, artifact.name, dict(self._limits.allowed),
+                judge_artifact,
+                *(self._stage, facts, artifact.name, dict(self._limits.allowed)),
                 timeout_s=self._limits.timeout_s,
             )
-        except ChildDied as error:
-            parity = Parity("fail", f"{draft.model} as {artifact.name}: running it {error.message}")
-        judged = replace(artifact, parity=parity)
-        return replace(judged, quality=self._quality(judged)) if parity.status == "pass" else judged
+            judged = replace(artifact, parity=parity)
+            return replace(judged, quality=self._quality(judged)) if parity.status == "pass" else judged
+        except ExportError as error:  # what came out of the child: it died, or a runtime raised what nobody foresaw
+            return replace(artifact, parity=unrun(draft, artifact.name, error))
 
     def _quality(self, artifact: Artifact) -> Quality | None:
         if self._traced.spec.evaluate is None or DEFAULT_SIGNATURE not in artifact.paths:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from toolkit.core.artifact import GOLDEN, MANIFEST, Artifact, Behaviour, Manifest, read_manifest
 from toolkit.core.golden import read_golden
-from toolkit.core.parity import Allowed, Parity
+from toolkit.core.parity import Allowed, Check, Parity
 from toolkit.core.plugins import FORMATS, RUNTIMES, Opening, Runtime
 from toolkit.core.store import hash_files
 from toolkit.errors import ParityError, ToolkitError
@@ -56,14 +56,24 @@ def judge(bundle: Path, manifest: Manifest, name: str, allowed: Mapping[str, All
             checks.append(replace(check, problems=(*faults, *check.problems)))
     if not checks:
         return Parity("fail", f"no installed runtime opens {artifact.format}, so nothing is known of {name}")
+    unanswered = ", ".join(f"'{key}'" for key in manifest.signatures if key not in artifact.paths)
+    if unanswered:
+        return Parity("fail", f"{manifest.model} as {name} has no file for signature {unanswered}", tuple(checks))
     broken = next((check for check in checks if not check.passed), None)
     if broken is None:
         return Parity("pass", "", tuple(checks))
-    first = next(
-        text for text in (*broken.problems, *(found.problem for found in broken.outputs.values() if not found.passed))
-    )
     where = f"signature '{broken.signature}' in {broken.runtime}"
-    return Parity("fail", f"{manifest.model} as {name}, {where}: {first}", tuple(checks))
+    return Parity("fail", f"{manifest.model} as {name}, {where}: {_first_problem(broken)}", tuple(checks))
+
+
+def unrun(manifest: Manifest, name: str, error: ToolkitError) -> Parity:
+    """The verdict on an artifact that did not come to the end of its checks."""
+    return Parity("fail", f"{manifest.model} as {name} does not run: {error.message}")
+
+
+def _first_problem(check: Check) -> str:
+    of_outputs = (found.problem for found in check.outputs.values() if not found.passed)
+    return next(iter((*check.problems, *of_outputs)))
 
 
 def runtimes_for(artifact: Artifact) -> Sequence[Runtime]:
