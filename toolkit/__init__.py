@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from toolkit.api import build as build
     from toolkit.api import connect as connect
+    from toolkit.api import deploy as deploy
     from toolkit.api import open_artifact as open_artifact
     from toolkit.api import predict as predict
     from toolkit.api import verify as verify
@@ -20,6 +21,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "build": "toolkit.api",
     "connect": "toolkit.api",
+    "deploy": "toolkit.api",
     "open_artifact": "toolkit.api",
     "predict": "toolkit.api",
     "verify": "toolkit.api",

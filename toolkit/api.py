@@ -1,23 +1,28 @@
 """What `toolkit` exports: build, verify, predict and open, composed of the packages below."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from toolkit.building import jobs, targets
 from toolkit.building.catalog import resolve, shipped
-from toolkit.building.isolate import ChildDied, Isolated
+from toolkit.building.isolate import Isolated
 from toolkit.building.several import DEFAULT_TIMEOUT_S, BuildRequest, build_all
-from toolkit.core.artifact import Manifest
+from toolkit.core.artifact import Manifest, read_manifest
 from toolkit.core.parity import Allowed, Parity
 from toolkit.core.runner import Runner
 from toolkit.core.store import find_root, newest
 from toolkit.core.tensors import Feed, Outputs, sample_feed
-from toolkit.errors import ParityError, ToolkitError
-from toolkit.verifying.bundle import check_files
+from toolkit.errors import ExportError, ParityError, ToolkitError
+from toolkit.verifying.bundle import check_files, unrun
 from toolkit.wire.endpoints import Reach, is_url, parse_url
+from toolkit.wire.messages import Endpoint, Protocol
+
+if TYPE_CHECKING:
+    from toolkit.deploying.deployment import Deployment
+    from toolkit.deploying.operations import VersionFacts
 
 
 class BuildOptions(TypedDict, total=False):
@@ -80,8 +85,8 @@ def verify(path: str | Path, *, timeout_s: float = DEFAULT_TIMEOUT_S, verbose: b
             known = _allowed_before(artifact.parity)
             try:
                 parity = child.run(jobs.judge_artifact, bundle, manifest, artifact.name, known, timeout_s=timeout_s)
-            except ChildDied as error:
-                parity = Parity("fail", f"{manifest.model} as {artifact.name}: running it {error.message}")
+            except ExportError as error:  # what came out of the child: it died, or a runtime raised unforeseen
+                parity = unrun(manifest, artifact.name, error)
             judged.append(replace(artifact, parity=parity))
     return replace(manifest, artifacts=tuple(judged))
 
@@ -144,10 +149,7 @@ def _open_target(
 ) -> targets.Opened:
     if isinstance(target, str) and is_url(target):
         return targets.Opened(connect(target, signature=signature, reach=reach), None)
-    path = Path(target)
-    if path.is_file() or (path / "saved_model.pb").exists():
-        return targets.open_file(path, signature)
-    return targets.open_bundle(targets.find_bundle(path), artifact, signature)
+    return targets.open_path(Path(target), artifact, signature)
 
 
 def list_models(start: Path) -> list[dict[str, Any]]:
@@ -164,3 +166,87 @@ def list_models(start: Path) -> list[dict[str, Any]]:
         bundle = newest(root / "exported", model)
         found.append({"name": name, "bundle": str(bundle) if bundle else None, "description": description})
     return found
+
+
+@dataclass(frozen=True)
+class DeployRequest:
+    """What to deploy and how; the fields are the options of `tfx-export deploy`, times in seconds.
+
+    Args:
+        base: the serving root; base/name is TensorFlow Serving's base path.
+        grpc: HOST:PORT of the production server to watch.
+        max_memory: in MB.
+    """
+
+    bundle: Path
+    base: Path
+    name: str | None = None
+    server: str = "embedded"
+    server_binary: str = "tensorflow_model_server"
+    image: str = "tensorflow/serving:2.21.0"
+    grpc: str | None = None
+    rest: str | None = None
+    load_timeout: float = 120.0
+    max_p99: float | None = None
+    rate: float = 50.0
+    max_memory: float | None = None
+    max_change: float | None = None
+    dry_run: bool = False
+
+
+def deploy(bundle: str | Path, *, to: str | Path, **options: Any) -> "Deployment":
+    """Publish a bundle to a serving root through the gate; `options` are further fields of DeployRequest.
+
+    Raises:
+        DeployError: a gate refused, or the rollout was taken back.
+    """
+    done = deploy_request(DeployRequest(Path(bundle), Path(to), **options))
+    assert done is not None, "only a dry run publishes nothing"
+    return done
+
+
+def deploy_request(request: DeployRequest, tell: Callable[[str], None] = lambda text: None) -> "Deployment | None":
+    """Carries out a request; None for a dry run, which stops after the preflight."""
+    from toolkit.deploying import deployment, servers  # late: gRPC takes a while to load
+    from toolkit.deploying.gate import Limits
+    from toolkit.deploying.layout import Layout
+    from toolkit.deploying.rollout import Production
+
+    bundle = targets.find_bundle(request.bundle)
+    commands: dict[str, Callable[[], servers.Command]] = {
+        "embedded": servers.EmbeddedCommand,
+        "binary": lambda: servers.BinaryCommand(request.server_binary),
+        "docker": lambda: servers.DockerCommand(request.image),
+    }
+    memory = None if request.max_memory is None else int(request.max_memory * 1e6)
+    limits = Limits(
+        request.load_timeout, request.max_p99, request.rate, max_memory_bytes=memory, max_change=request.max_change
+    )
+    grpc, rest = grpc_endpoint(request.grpc), grpc_endpoint(request.rest)
+    plan = deployment.Plan(
+        bundle,
+        Layout(request.base.absolute(), request.name or read_manifest(bundle).model),
+        limits,
+        commands[request.server](),
+        Production(grpc, replace(rest, protocol=Protocol.REST) if rest else None, limits) if grpc else None,
+        tell,
+    )
+    if request.dry_run:
+        deployment.preflight(plan)
+        for step in deployment.STEPS:
+            tell(f"would {step}")
+        return None
+    return deployment.deploy(plan)
+
+
+def deployed_versions(base_path: Path, grpc: str | None = None) -> "list[VersionFacts]":
+    """The versions under BASE/NAME, live and withdrawn, with their states where a server is named."""
+    from toolkit.deploying.layout import Layout
+    from toolkit.deploying.operations import list_versions
+
+    return list_versions(Layout.of(base_path), grpc_endpoint(grpc))
+
+
+def grpc_endpoint(address: str | None) -> Endpoint | None:
+    """The gRPC endpoint at HOST:PORT."""
+    return Endpoint(address, Protocol.GRPC) if address else None

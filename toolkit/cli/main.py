@@ -20,6 +20,11 @@ VERBS = {
     "verify": "Re-hash a bundle and replay its golden cases through every artifact.",
     "predict": "Ask a bundle, an artifact or an endpoint one question.",
     "serve": "Serve bundles, or any SavedModels, over TensorFlow Serving's gRPC and REST APIs.",
+    "deploy": "Publish a bundle to a serving root through a gate, with a way back.",
+    "rollback": "Take the newest versions of a deployed model out again.",
+    "promote": "Bring a withdrawn version back.",
+    "versions": "List the versions of a deployed model.",
+    "gc": "Remove old versions of a deployed model.",
     "models": "List what can be built.",
 }
 

@@ -20,6 +20,13 @@ from toolkit.wire.endpoints import Remote
 from toolkit.wire.messages import Target
 
 Tell = Callable[[str], None]
+STEPS = (
+    "start a private server on a link to the bundle",
+    "ask it every golden feed over gRPC and REST",
+    "measure its first request, p99 and memory",
+    "publish by one rename",
+    "watch production take it up, where --grpc names it",
+)
 
 
 @dataclass(frozen=True)

@@ -100,6 +100,8 @@ def gc_steps(layout: Layout, keep: int, protected: set[int]) -> list[Step]:
     """Removes all but the newest `keep` versions; never one that is served, labelled or pinned.
 
     Args:
+        layout: the model's place.
+        keep: how many of the newest stay.
         protected: the versions that a server or a config file names.
     """
     if keep < 1:
