@@ -4,7 +4,6 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -23,7 +22,6 @@ from tests.serving.fakes import (
     watch,
 )
 from toolkit.errors import Fault, ServingError
-from toolkit.serving.disk import versions_on_disk
 from toolkit.serving.engine import DirectRuns, Engine
 from toolkit.serving.library import Library
 from toolkit.wire.messages import ModelConfig, ReloadRequest, VersionPolicy
@@ -277,21 +275,3 @@ def test_the_same_list_again_waits_for_nothing_and_loads_nothing(
 ) -> None:
     done(reload(disk.config("a")))
     assert load.began == [("a", 1)]
-
-
-def test_a_list_that_repeats_a_model_still_being_added_does_not_lose_it(
-    served: Library, disk: Disk, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The second list arrives while the first one's look at the disk is under way."""
-    disk.publish("b", 1)
-    repeated: list[list[str]] = []
-
-    def read_slowly(path: Path) -> dict[int, Path] | None:
-        if not repeated:
-            repeated.append(served.reconfigure([disk.config("a"), disk.config("b")]))
-        return versions_on_disk(path)
-
-    monkeypatch.setattr("toolkit.serving.library.versions_on_disk", read_slowly)
-    served.reconfigure([disk.config("a"), disk.config("b")])
-    assert repeated == [[]]
-    wait_for(served, "b", {1: "AVAILABLE"})

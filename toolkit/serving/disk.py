@@ -1,11 +1,25 @@
 """Reads which versions of a model are on disk, and which of them a policy wants."""
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 
-from toolkit.wire.messages import Keep, VersionPolicy
+from toolkit.wire.messages import Keep, ModelConfig, VersionPolicy
+
+log = logging.getLogger(__name__)
 
 _MAX_VERSION = 2**63 - 1
+
+
+def wanted_on_disk(config: ModelConfig) -> dict[int, Path] | None:
+    """The versions that a model's policy wants, of those under its base path; None where that is missing."""
+    found = versions_on_disk(directory_of(config.base_path))
+    if found is None:
+        log.warning("could not find base path %s for model %s", config.base_path, config.name)
+        return None
+    if not found:
+        log.warning("no versions of model %s under base path %s", config.name, config.base_path)
+    return {number: found[number] for number in wanted_versions(found, config.policy)}
 
 
 def directory_of(base_path: str) -> Path:

@@ -1,5 +1,6 @@
 """Keeps the wanted versions of every model in memory: polls the disk, loads, swaps without a gap, unloads when idle."""
 
+import itertools
 import logging
 import threading
 import time
@@ -9,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from toolkit.errors import Fault, ServingError, ToolkitError
-from toolkit.serving.disk import directory_of, versions_on_disk, wanted_versions
+from toolkit.serving.disk import wanted_on_disk
 from toolkit.serving.labels import Labels
 from toolkit.serving.servables import Servable
 from toolkit.serving.versions import ModelVersions, Version
@@ -59,6 +60,7 @@ class Library:
         self._labels = Labels(lifecycle.allow_labels_for_unavailable)
         self._slots = threading.Semaphore(max(1, lifecycle.load_threads))
         self._stopping = threading.Event()
+        self._looks = itertools.count(1)
         self._poller = threading.Thread(target=self._poll_forever, name="poll-versions", daemon=True)
 
     def start(self, models: Sequence[ModelConfig]) -> None:
@@ -208,20 +210,17 @@ class Library:
 
     def _poll(self, configs: Sequence[ModelConfig]) -> None:
         for config in configs:
-            found = versions_on_disk(directory_of(config.base_path))
+            look = next(self._looks)
+            found = wanted_on_disk(config)
             with self._changed:
                 current = self._configs.get(config.name)
-                if current is None or _differs(config, current) or self._stopping.is_set():
-                    continue  # removed or replaced while the disk was read
-                if found is None:
-                    log.warning("could not find base path %s for model %s", config.base_path, config.name)
-                    continue
-                if not found:
-                    log.warning("no versions of model %s under base path %s", config.name, config.base_path)
-                numbers = wanted_versions(found, config.policy)
+                if found is None or current is None or _differs(config, current) or self._stopping.is_set():
+                    continue  # nothing to see, or removed or replaced while the disk was read
                 model = self._models.setdefault(config.name, ModelVersions(config.name))
-                model.want({number: found[number] for number in numbers})
-                self._advance(model)
+                if look > model.looked:  # else someone looked later and was faster
+                    model.looked = look
+                    model.want(found)
+                    self._advance(model)
 
     def _advance(self, model: ModelVersions) -> None:
         """Does what comes next for a model; the lock is held."""

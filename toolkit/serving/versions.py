@@ -52,6 +52,7 @@ class ModelVersions:
     name: str
     versions: dict[int, Version] = field(default_factory=dict)
     listed: bool = False
+    looked: int = 0  # the number of the look at the disk that this follows
 
     def want(self, paths: Mapping[int, Path]) -> None:
         """The versions that shall be loaded from now on.
@@ -66,9 +67,9 @@ class ModelVersions:
                 version.state = State.END  # what was not begun ends without a word
         for number, path in paths.items():
             known = self.versions.get(number)
-            if known is None:
-                self.versions[number] = Version(number, path)
-            elif known.state is State.END and not (known.failed and number in before and known.path == path):
+            if known is None or (
+                known.state is State.END and not (known.failed and number in before and known.path == path)
+            ):
                 self.versions[number] = Version(number, path)
             elif known.state in {State.START, State.UNLOADING}:
                 known.path = path
