@@ -9,7 +9,7 @@ from toolkit.errors import UsageError, WireError, nearest
 from toolkit.serving.batching import Scheme
 from toolkit.serving.flags import FLAGS, channel_arguments
 from toolkit.serving.http_server import RestListening
-from toolkit.serving.library import Lifecycle
+from toolkit.serving.library import Lifecycle, Load
 from toolkit.serving.loading import Loader
 from toolkit.serving.rpc_server import RpcListening
 from toolkit.serving.servables import Loading
@@ -36,7 +36,7 @@ class Settings:
     """
 
     models: Sequence[ModelConfig]
-    loader: Loader
+    loader: Load
     lifecycle: Lifecycle
     rpc: RpcListening
     rest: RestListening | None
