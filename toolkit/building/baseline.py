@@ -1,4 +1,4 @@
-"""Asks the eager model on real samples: the golden cases, and what it does that decides what may be asked of artifacts."""
+"""Asks the eager model on real samples: the golden cases, and what it does that says what artifacts may be asked."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +13,7 @@ from toolkit.core.model import TracedModel
 from toolkit.core.parity import DEFAULT_TOLERANCES, EXACT
 from toolkit.core.tensors import Feed, Outputs
 from toolkit.errors import TraceError
+from toolkit.graphs.census import STATE_WRITES, layers_of
 from toolkit.graphs.resources import resources_of
 from toolkit.verifying.compare import compare
 from toolkit.verifying.parity import AGAIN, chosen_rows, single_row
@@ -46,8 +47,8 @@ class _State:
 
     def __init__(self, traced: TracedModel) -> None:
         # Frozen weights cannot change; copying them would double the memory of a large model.
-        written = {op.type for function in traced.functions.values() for op in function.graph.get_operations()}
-        stateful = any(kind.startswith("Assign") for kind in written) or _nested_assigns(traced)
+        graphs = (function.graph.as_graph_def() for function in traced.functions.values())
+        stateful = any(layers_of(graph_def, *STATE_WRITES) for graph_def in graphs)
         self._variables = resources_of(traced.functions).variables if stateful else ()
         self._values = [np.array(variable.numpy()) for variable in self._variables]
 
@@ -59,11 +60,6 @@ class _State:
                 variable.assign(value)
                 changed = True
         return changed
-
-
-def _nested_assigns(traced: TracedModel) -> bool:
-    library = (function.graph.as_graph_def().library.function for function in traced.functions.values())
-    return any(node.op.startswith("Assign") for functions in library for body in functions for node in body.node_def)
 
 
 @dataclass(frozen=True)

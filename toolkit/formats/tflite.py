@@ -1,14 +1,14 @@
 """Writes each signature of a traced model as a float TFLite flatbuffer."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from toolkit.core.model import TracedModel
 from toolkit.core.plugins import Format
 from toolkit.errors import ExportError, UnsupportedError
-from toolkit.graphs.census import layers_of
+from toolkit.graphs.census import STATE_WRITES, layers_of
 from toolkit.graphs.resources import resources_of
 
 # A flatbuffer's offsets are 32 bits wide; past this the converter dies or writes a file that nothing opens.
@@ -23,10 +23,23 @@ def export(traced: TracedModel, directory: Path) -> Sequence[str]:
             f"{weights / 1e9:.1f} GB of weights do not fit into a flatbuffer of 2 GB",
             hint="split the model, or quantize it",
         )
+    _refuse_shared_state(traced)
     for name, function in traced.functions.items():
         content = convert(traced, name, function)
         (directory / f"{name}.tflite").write_bytes(content)
     return ()
+
+
+def _refuse_shared_state(traced: TracedModel) -> None:
+    """Each file keeps its own state: what one signature counts another would never see."""
+    for name, function in traced.functions.items():
+        writes = layers_of(function.graph.as_graph_def(), *STATE_WRITES)
+        if writes and len(traced.functions) > 1:
+            op, layer = next(iter(writes.items()))
+            raise UnsupportedError(
+                f"TFLite holds each signature in a file of its own, and '{name}' changes state: {op} (layer {layer})",
+                hint="serve the SavedModel, or export a model with this signature alone",
+            )
 
 
 def convert(traced: TracedModel, name: str, function: Any) -> bytes:
@@ -45,7 +58,7 @@ def convert(traced: TracedModel, name: str, function: Any) -> bytes:
     except Exception as error:  # the converter raises its own class, and whatever MLIR runs into
         raise _converter_error(name, function, str(error)) from error
     # A graph whose variables were not restored converts to a few kB of garbage without any error.
-    if b"VAR_HANDLE" in content or _has_variable_ops(content):
+    if _lost_variables(content):
         raise ExportError(
             f"TFLite left the variables of '{name}' out of the file",
             hint="this is a bug of the export; please report it",
@@ -94,12 +107,20 @@ def _converter_error(name: str, function: Any, text: str) -> ExportError:
     return ExportError(f"TFLite could not convert '{name}': {telling:.300}", hint="-v shows what the converter wrote")
 
 
-def _has_variable_ops(content: bytes) -> bool:
+def _lost_variables(content: bytes) -> bool:
+    """Whether a variable is read that nothing in the file gives a value at the start."""
     from tensorflow.lite.python import schema_py_generated as schema
 
-    model = schema.Model.GetRootAsModel(content, 0)
-    codes = {model.OperatorCodes(at).BuiltinCode() for at in range(model.OperatorCodesLength())}
-    return schema.BuiltinOperator.VAR_HANDLE in codes
+    builtin = schema.BuiltinOperator
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    codes = [code.builtinCode for code in model.operatorCodes]
+    graphs = [[(codes[op.opcodeIndex], op.builtinOptions) for op in graph.operators or ()] for graph in model.subgraphs]
+    first = {options.initSubgraphIndex for ops in graphs for code, options in ops if code == builtin.CALL_ONCE}
+
+    def handles(chosen: Iterable[int]) -> set[bytes]:
+        return {options.sharedName for at in chosen for code, options in graphs[at] if code == builtin.VAR_HANDLE}
+
+    return bool(handles(range(len(graphs))) - handles(first))
 
 
 FORMAT = Format(name="tflite", export=export)

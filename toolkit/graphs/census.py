@@ -5,6 +5,14 @@ from collections.abc import Iterator
 from typing import Any
 
 
+# Op types that change a variable: what they write is there in the next call.
+STATE_WRITES = (
+    *("Assign", "ResourceScatter", "ResourceApply", "ResourceSparseApply", "ResourceStridedSliceAssign"),
+    *("ResourceCountUpTo", "RngReadAndSkip", "RngSkip", "StatefulUniform", "StatefulStandardNormal"),
+    *("StatefulTruncatedNormal", "StatefulRandomBinomial"),
+)
+
+
 def nodes_of(graph_def: Any) -> Iterator[tuple[str, Any]]:
     """(function name or '', NodeDef) of every node, those of library functions included."""
     for node in graph_def.node:

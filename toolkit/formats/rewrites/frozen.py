@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolkit.errors import UnsupportedError
-from toolkit.graphs.census import layers_of, nodes_of
+from toolkit.graphs.census import STATE_WRITES, layers_of, nodes_of
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,12 @@ def freeze(function: Any, signature: str) -> Frozen:
     """The function's graph with its variables folded in.
 
     Raises:
-        UnsupportedError: the graph needs a table or another resource, which cannot be a constant.
+        UnsupportedError: the graph needs a table or another resource, which cannot be a constant, or keeps state.
     """
     from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
     _refuse_tables(function, signature)
+    _refuse_state(function, signature)
     constant = convert_variables_to_constants_v2(function, lower_control_flow=False, aggressive_inlining=True)
     graph_def = constant.graph.as_graph_def(add_shapes=True)
     inlined = _allow_inlining(graph_def)
@@ -50,6 +51,17 @@ def _refuse_tables(function: Any, signature: str) -> None:
     if held:
         raise UnsupportedError(
             f"'{signature}' captures {held[0]}, which cannot be a constant", hint="serve the SavedModel"
+        )
+
+
+def _refuse_state(function: Any, signature: str) -> None:
+    """A variable that is a constant cannot change: the second call would silently answer as the first."""
+    writes = layers_of(function.graph.as_graph_def(), *STATE_WRITES)
+    if writes:
+        named = ", ".join(f"{op} (layer {layer})" for op, layer in writes.items())
+        raise UnsupportedError(
+            f"ONNX keeps no state from one call to the next, and '{signature}' has {named}",
+            hint="serve the SavedModel, or give the state to the model as an input and get it back as an output",
         )
 
 
