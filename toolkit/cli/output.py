@@ -96,7 +96,7 @@ class Output:
         found = None
         if error:
             self._trace(error)
-            found = {"type": type(error).__name__.lstrip("_"), "message": error.message, "hint": error.hint}
+            found = {"type": type(error).__name__.lstrip("_"), "message": _one_line(error.message), "hint": error.hint}
         document = {
             "schema": SCHEMA,
             "command": self.command,
@@ -111,13 +111,18 @@ class Output:
         """Write an error for people, after what was said so far."""
         self._stdout.flush()
         self._trace(error)
-        sys.stderr.write(f"error: {error.message}\n")
+        sys.stderr.write(f"error: {_one_line(error.message)}\n")
         if error.hint:
             sys.stderr.write(f"hint: {error.hint}\n")
 
     def _trace(self, error: ToolkitError) -> None:
         if self.verbose and error.__cause__:
             traceback.print_exception(error.__cause__)
+
+
+def _one_line(text: str) -> str:
+    # What a library said may have come along with all its lines.
+    return " ".join(line.strip() for line in text.splitlines())
 
 
 class _UnexpectedError(ToolkitError):
@@ -158,7 +163,15 @@ def plain(value: Any) -> Any:
         return _text(value)
     if isinstance(value, float | complex):
         return _number(value)
-    return plain(value.tolist()) if hasattr(value, "tolist") else value
+    return plain(_listed(value)) if hasattr(value, "tolist") else value
+
+
+def _listed(array: Any) -> Any:
+    if array.dtype.kind == "V":  # bfloat16, which NumPy cannot write
+        array = array.astype("float32")
+    # A float below 64 bits in its own shortest form: 0.1 and not 0.10000000149011612.
+    short = array.dtype.kind == "f" and array.dtype.itemsize < 8
+    return array.astype(str).astype(float).tolist() if short else array.tolist()
 
 
 def _number(value: float | complex) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 from toolkit.core.plugins import Opening, Runtime
 from toolkit.core.runner import FunctionRunner, Runner
 from toolkit.core.tensors import Feed, Outputs, Signature, TensorSpec, dtype_name
-from toolkit.errors import Fault, ParityError, RunError, UnavailableError
+from toolkit.errors import CatalogError, Fault, ParityError, RunError, UnavailableError, nearest
 
 
 @contextmanager
@@ -18,6 +18,11 @@ def open_runner(opening: Opening) -> Iterator[Runner]:
     key = opening.signature_name if opening.signature_name in known else next(iter(known), None)
     if key is None:
         raise ParityError(f"{opening.path} holds no signature, so its tensors have no names", hint="build it again")
+    if key != opening.signature_name and len(known) > 1:
+        raise CatalogError(
+            f"{opening.path} has no signature '{opening.signature_name}'",
+            hint=nearest(opening.signature_name, list(known)),
+        )
     call = interpreter.get_signature_runner(key)
     signature = Signature(_specs(call.get_input_details()), _specs(call.get_output_details()), opening.signature.method)
 
@@ -44,7 +49,7 @@ def faults(opening: Opening) -> Sequence[str]:
         for op in sorted(ops)
         if op.startswith("Flex")
     ]
-    if "VAR_HANDLE" in ops and "ASSIGN_VARIABLE" not in ops:
+    if "VAR_HANDLE" in ops and "CALL_ONCE" not in ops:
         found.append("VAR_HANDLE reads variables that the file does not hold: the weights were left behind")
     return found
 
@@ -69,4 +74,11 @@ def _specs(details: dict[str, Any]) -> dict[str, TensorSpec]:
     }
 
 
-RUNTIME = Runtime(name="tflite", opens=("tflite",), open=open_runner, faults=faults, concurrent=False)
+RUNTIME = Runtime(
+    name="tflite",
+    opens=("tflite",),
+    open=open_runner,
+    faults=faults,
+    concurrent=False,
+    libraries=("ai_edge_litert.interpreter",),
+)
