@@ -23,4 +23,4 @@ def open_runner(opening: Opening) -> Iterator[Runner]:
     yield FunctionRunner("eager", traced.signatures[name], traced.eager[name])
 
 
-RUNTIME = Runtime(name="eager", opens=(MODEL,), open=open_runner, judges=False)
+RUNTIME = Runtime(name="eager", opens=(MODEL,), open=open_runner, judges=False, libraries=("tensorflow", "keras"))

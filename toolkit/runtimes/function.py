@@ -22,4 +22,4 @@ def open_runner(opening: Opening) -> Iterator[Runner]:
     yield FunctionRunner("function", signature, run)
 
 
-RUNTIME = Runtime(name="function", opens=(TRACED,), open=open_runner, judges=False)
+RUNTIME = Runtime(name="function", opens=(TRACED,), open=open_runner, judges=False, libraries=("tensorflow", "keras"))

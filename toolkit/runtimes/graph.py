@@ -17,4 +17,4 @@ def open_runner(opening: Opening) -> Iterator[Runner]:
     yield FunctionRunner("graph", signature, flat_call(traced.functions[name], signature))
 
 
-RUNTIME = Runtime(name="graph", opens=(TRACED,), open=open_runner, judges=False)
+RUNTIME = Runtime(name="graph", opens=(TRACED,), open=open_runner, judges=False, libraries=("tensorflow", "keras"))

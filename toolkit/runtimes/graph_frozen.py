@@ -75,4 +75,6 @@ def _callable(session: Any, frozen: Frozen) -> Any:
     return session._make_callable_from_options(options)
 
 
-RUNTIME = Runtime(name="graph-frozen", opens=(TRACED,), open=open_runner, judges=False)
+RUNTIME = Runtime(
+    name="graph-frozen", opens=(TRACED,), open=open_runner, judges=False, libraries=("tensorflow", "keras")
+)

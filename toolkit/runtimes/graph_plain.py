@@ -25,4 +25,6 @@ def open_runner(opening: Opening) -> Iterator[Runner]:
         tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False} | before)
 
 
-RUNTIME = Runtime(name="graph-plain", opens=(TRACED,), open=open_runner, judges=False)
+RUNTIME = Runtime(
+    name="graph-plain", opens=(TRACED,), open=open_runner, judges=False, libraries=("tensorflow", "keras")
+)

@@ -76,4 +76,4 @@ def _spec(value: Any) -> TensorSpec:
     return TensorSpec(_TYPES.get(kind, kind), shape)
 
 
-RUNTIME = Runtime(name="onnx", opens=("onnx",), open=open_runner, faults=faults)
+RUNTIME = Runtime(name="onnx", opens=("onnx",), open=open_runner, faults=faults, libraries=("onnxruntime",))

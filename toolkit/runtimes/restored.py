@@ -48,4 +48,4 @@ def _spec(part: Any) -> TensorSpec:
     return TensorSpec(dtype_name(part.dtype), None if part.shape.rank is None else tuple(part.shape.as_list()))
 
 
-RUNTIME = Runtime(name="restored", opens=("saved_model",), open=open_runner)
+RUNTIME = Runtime(name="restored", opens=("saved_model",), open=open_runner, libraries=("tensorflow",))

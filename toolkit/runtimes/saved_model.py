@@ -112,4 +112,4 @@ def _function(session: Any, entry: Any) -> Any:
     return run
 
 
-RUNTIME = Runtime(name="saved_model", opens=("saved_model",), open=open_runner)
+RUNTIME = Runtime(name="saved_model", opens=("saved_model",), open=open_runner, libraries=("tensorflow",))

@@ -39,4 +39,4 @@ def open_runner(opening: Opening) -> Iterator[Runner]:
     yield FunctionRunner("xla", signature, run)
 
 
-RUNTIME = Runtime(name="xla", opens=(TRACED,), open=open_runner, judges=False)
+RUNTIME = Runtime(name="xla", opens=(TRACED,), open=open_runner, judges=False, libraries=("tensorflow", "keras"))

@@ -1,0 +1,146 @@
+"""Opens one path in this process, and writes down how long each part of its cold start took."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from importlib import import_module
+from time import perf_counter_ns
+from typing import Any
+
+from toolkit.core.artifact import GOLDEN, Behaviour, Manifest, read_manifest
+from toolkit.core.golden import Case, read_golden
+from toolkit.core.model import TracedModel
+from toolkit.core.parity import Allowed
+from toolkit.core.plugins import MODEL, RUNTIMES, Opening, Runtime
+from toolkit.core.runner import Runner
+from toolkit.errors import UnavailableError
+from toolkit.measure.plan import Task
+from toolkit.measure.weights import restore_weights
+from toolkit.verifying.parity import Expectation, check_runner
+
+
+@dataclass
+class Stopwatch:
+    """Seconds of the parts of a cold start, by name; each part counts from the end of the one before."""
+
+    parts: dict[str, float] = field(default_factory=dict)
+    _last_ns: int = field(default_factory=perf_counter_ns)
+
+    def lap(self, name: str) -> None:
+        """What happened since the last lap belongs to this part."""
+        now = perf_counter_ns()
+        self.parts[name] = self.parts.get(name, 0.0) + (now - self._last_ns) / 1e9
+        self._last_ns = now
+
+    def skip(self) -> None:
+        """What happened since the last lap is no part of the path."""
+        self._last_ns = perf_counter_ns()
+
+
+class OpenPath:
+    """An open path: its runner, what proves it right, and how it started."""
+
+    def __init__(self, task: Task) -> None:
+        watch = Stopwatch()
+        self.task = task
+        self._stack = ExitStack()
+        self._runtime: Runtime = RUNTIMES.load(task.runtime)
+        for library in self._runtime.libraries:
+            import_module(library)
+        watch.lap("import")
+        self.manifest: Manifest = read_manifest(task.bundle)
+        self.signature = self.manifest.signatures[task.signature]
+        cases = read_golden(task.bundle / GOLDEN, self.manifest.signatures)
+        self.cases: list[Case] = [case for case in cases if case.signature == task.signature]
+        watch.skip()
+        if "tensorflow" in self._runtime.libraries:
+            self._stack.enter_context(_settings(task))
+        self._opening = self._prepare(watch)
+        self.runner: Runner = self._stack.enter_context(self._runtime.open(self._opening))
+        watch.lap("load" if task.artifact or task.url or MODEL in self._runtime.opens else "trace")
+        self.cold_s = watch.parts
+        self.watch = watch
+
+    def _prepare(self, watch: Stopwatch) -> Opening:
+        task = self.task
+        path, traced = task.bundle, None
+        if task.artifact:
+            artifact = self.manifest.artifact(task.artifact)
+            assert artifact is not None, "the plan takes artifacts from this manifest"
+            path = task.bundle / artifact.paths[task.signature]
+        elif task.needs_model:
+            traced = _traced(task, watch, count_trace=MODEL not in self._runtime.opens)
+            restore_weights(traced, task.bundle, self.manifest)
+            watch.skip()
+        return Opening(path, task.signature, self.signature, task.threads.intra, task.url, traced)
+
+    def problem(self) -> str:
+        """What is wrong with this path's answers to the golden cases; empty when nothing is."""
+        behaviour = self.manifest.behaviour.get(self.task.signature, Behaviour())
+        tolerances = dict(self.manifest.tolerances)
+        allowed: dict[str, Allowed] = {}
+        artifact = self.manifest.artifact(self.task.artifact)
+        for check in artifact.parity.checks if artifact else ():
+            if check.signature == self.task.signature:
+                # The build's own verdict decides what this artifact may differ by: quantized ones differ by design.
+                tolerances |= {name: found.tolerance for name, found in check.outputs.items()}
+                allowed |= {name: found.allowed for name, found in check.outputs.items() if found.allowed}
+        wanted = Expectation(self.task.signature, self.signature, self.cases, behaviour, tolerances, allowed)
+        check = check_runner(self.task.path, self._fresh if behaviour.stateful else self._same, wanted)
+        problems = (*check.problems, *(found.problem for found in check.outputs.values() if not found.passed))
+        return next(iter(problems), "")
+
+    def _same(self) -> AbstractContextManager[Runner]:
+        return nullcontext(self.runner)
+
+    @contextmanager
+    def _fresh(self) -> Iterator[Runner]:
+        """The runner as it was at first, for a model that keeps state between calls."""
+        self._stack.close()
+        if self._opening.traced is not None:
+            restore_weights(self._opening.traced, self.task.bundle, self.manifest)
+        self.runner = self._stack.enter_context(self._runtime.open(self._opening))
+        yield self.runner
+
+    def converted(self, feed: Any) -> Any:
+        """The feed as the timed call gets it."""
+        if not self.task.device_inputs or not self.task.needs_model:
+            return feed
+        import tensorflow as tf
+
+        return {name: tf.constant(feed[name], spec.dtype) for name, spec in self.signature.inputs.items()}
+
+
+@contextmanager
+def _settings(task: Task) -> Iterator[None]:
+    """TensorFlow's threads and device, before its first operation."""
+    import tensorflow as tf
+
+    tf.config.threading.set_intra_op_parallelism_threads(task.threads.intra)
+    tf.config.threading.set_inter_op_parallelism_threads(task.threads.inter)
+    if not task.device:
+        yield
+        return
+    known = [device.name.rpartition("device:")[2] for device in tf.config.list_logical_devices()]
+    if task.device not in known:
+        raise UnavailableError(
+            f"TensorFlow sees no device {task.device} here",
+            hint=f"it sees {', '.join(known)}; --device takes one of them",
+        )
+    with tf.device(task.device):
+        yield
+
+
+def _traced(task: Task, watch: Stopwatch, *, count_trace: bool) -> TracedModel:
+    from toolkit.building.catalog import resolve
+    from toolkit.building.load import build_model
+    from toolkit.building.trace import trace_model
+
+    source = task.source
+    entry = resolve(source.reference, source.root, source.imports)
+    built = build_model(entry.spec, unsafe_lambda=source.unsafe_lambda)
+    watch.lap("load")
+    traced = trace_model(entry.spec, built)
+    if count_trace:
+        watch.lap("trace")
+    return traced

@@ -1,0 +1,85 @@
+"""What a worker process does: opens one path and keeps it, proves it right, warms it up, and times it when asked."""
+
+from array import array
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toolkit.core.tensors import Feed
+from toolkit.measure.feeds import feed_of
+from toolkit.measure.opening import OpenPath
+from toolkit.measure.plan import Task
+from toolkit.measure.sampling import Limits, WarmUp, collector_off, time_calls, warm_up
+from toolkit.runtimes.inprocess.phases import Phases
+
+
+@dataclass(frozen=True)
+class Started:
+    """A path is open: the parts of its cold start in seconds, and what is wrong with its answers if anything is."""
+
+    cold_s: Mapping[str, float]
+    problem: str
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What one turn gave: nanoseconds of each call, and for served paths of its phases."""
+
+    samples_ns: "array[int]"
+    phases_ns: Mapping[str, "array[int]"]
+
+
+class _Bench:
+    """The one open path of this process."""
+
+    path: OpenPath
+    feeds: dict[int, Any]
+
+
+_BENCH = _Bench()
+
+
+def awake() -> None:
+    """Nothing: the answer shows that the process has started."""
+
+
+def start(task: Task) -> Started:
+    """Open a path and call it once, then ask it the golden cases."""
+    path = OpenPath(task)
+    feeds: dict[int, Feed] = {size: feed_of(path.cases, path.signature, size) for size in task.batch_sizes}
+    _BENCH.path = path
+    _BENCH.feeds = {size: path.converted(feed) for size, feed in feeds.items()}
+    path.watch.skip()
+    path.runner.run(next(iter(_BENCH.feeds.values())))
+    path.watch.lap("first call")
+    return Started(dict(path.cold_s), path.problem())
+
+
+def warm(batch_size: int, limits: Limits) -> WarmUp:
+    """Warm the path up at one batch size."""
+    with collector_off():
+        return warm_up(_BENCH.path.runner.run, _BENCH.feeds[batch_size], limits)
+
+
+def turn(batch_size: int, limits: Limits) -> Turn:
+    """Time the path for one turn."""
+    runner = _BENCH.path.runner
+    phases = runner if isinstance(runner, Phases) else None
+    if phases is not None:
+        phases.take_phases()
+    with collector_off():
+        samples = time_calls(runner.run, _BENCH.feeds[batch_size], limits)
+    return Turn(samples, phases.take_phases() if phases is not None else {})
+
+
+def peak_bytes() -> int | None:
+    """The most memory this process has held; None where the system does not say.
+
+    VmHWM of proc(5): getrusage would start from the parent's size, which exec keeps.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return None
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
