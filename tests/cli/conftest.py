@@ -36,10 +36,12 @@ def cli(
     project: Path, child: "Isolated", monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Callable[..., Said]:
     """Runs `tfx-export` with these words in the project; conversions share the session's child."""
+    from toolkit import api
     from toolkit.building import several
     from toolkit.cli.main import run
 
-    monkeypatch.setattr(several, "Isolated", lambda verbose: nullcontext(child))
+    for module in (several, api):
+        monkeypatch.setattr(module, "Isolated", lambda verbose: nullcontext(child))
 
     def say(*words: object) -> Said:
         capsys.readouterr()

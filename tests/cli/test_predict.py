@@ -175,7 +175,12 @@ FEEDS = [
         "input 'y' has shape [], the signature wants float32[*, 2]",
         "any size",
     ),
-    ("feed.json", '{"inputs": [[1, 2], [3, 4]], "y": [[1, 2], [3, 4], [5, 6]]}', "ncompatible shapes: [2,2] vs. [3,2]", ""),
+    (
+        "feed.json",
+        '{"inputs": [[1, 2], [3, 4]], "y": [[1, 2], [3, 4], [5, 6]]}',
+        "ncompatible shapes: [2,2] vs. [3,2]",
+        "",
+    ),
     ("feed.json", "[1, 2]", "feed.json holds a list", '{"input name": values}'),
     ("feed.json", "{", "feed.json holds no feed: Expecting property name", "give JSON"),
     ("feed.json", "[" * 100_000, "feed.json holds no feed: ", "give JSON"),
