@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from toolkit.core.tensors import NUMPY_DTYPES, Signature, TensorSpec, as_array, check_feed, dtype_name, sample_feed
+from toolkit.core.tensors import (
+    NUMPY_DTYPES,
+    Signature,
+    TensorSpec,
+    as_array,
+    check_feed,
+    composite_parts,
+    dtype_name,
+    sample_feed,
+)
 from toolkit.errors import CatalogError, FeedError
 
 IMAGE = Signature(inputs={"image": TensorSpec("float32", (None, 2))})
@@ -221,3 +230,18 @@ def test_a_sample_feed_fits_and_repeats(dtype: str, shape: Any) -> None:
     assert first.tolist() == again.tolist()
     if shape != ():
         assert first.shape[0] == 5
+
+
+@pytest.mark.parametrize(
+    ("names", "parts"),
+    [
+        (["x_values", "x_row_splits", "y"], ["x_row_splits", "x_values"]),
+        (["x_values", "x_row_splits_0", "x_row_splits_1"], ["x_row_splits_0", "x_row_splits_1", "x_values"]),
+        (["x_indices", "x_values", "x_dense_shape"], ["x_dense_shape", "x_indices", "x_values"]),
+        (["x_values", "y_row_splits", "z_indices", "row_splits"], []),
+        (["x_values", "x_indices"], []),
+        (["x_values", "x_row_splits_total", "x"], []),
+    ],
+)
+def test_parts_of_ragged_and_sparse_tensors_are_told_by_their_names(names: list[str], parts: list[str]) -> None:
+    assert sorted(composite_parts(names)) == parts

@@ -102,7 +102,8 @@ class _Recorder:
         except Exception as error:  # runs the user's model
             sizes = ", ".join(f"{key}{list(array.shape)}" for key, array in feed.items())
             raise TraceError(
-                f"the eager model '{self.traced.spec.name}' fails on {sizes}: {type(error).__name__}: {first_line(error)}",
+                f"the eager model '{self.traced.spec.name}' fails on {sizes}: "
+                f"{type(error).__name__}: {first_line(error)}",
                 hint=f"do the declared inputs and samples fit it? see {own_frame(error)}",
             ) from error
         missing = set(self.traced.signatures[self.name].outputs) ^ set(outputs)

@@ -1,7 +1,8 @@
 """Names, dtypes and shapes of what goes into and comes out of a model; checks a feed, and samples one."""
 
 import operator
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -116,6 +117,21 @@ class Signature:
     def __post_init__(self) -> None:
         if self.method not in METHODS:
             raise CatalogError(f"'{self.method}' is no method of a signature", hint=f"use one of {', '.join(METHODS)}")
+
+
+def composite_parts(names: Iterable[str]) -> frozenset[str]:
+    """Those names that stand for a part of a ragged or sparse tensor: NAME_values with NAME_row_splits and the like.
+
+    Their first dimensions count values and splits, not the rows of a batch.
+    """
+    known = set(names)
+    found: set[str] = set()
+    for stem in (name.removesuffix("_values") for name in known if name.endswith("_values")):
+        splits = {name for name in known if re.fullmatch(rf"{re.escape(stem)}_row_splits(_\d+)?", name)}
+        sparse = {f"{stem}_indices", f"{stem}_dense_shape"}
+        if splits or sparse <= known:
+            found |= {f"{stem}_values", *splits, *(sparse & known)}
+    return frozenset(found)
 
 
 def as_array(value: object, dtype: str) -> Array:

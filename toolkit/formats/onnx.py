@@ -1,14 +1,16 @@
 """Writes each signature of a traced model as an ONNX file with the signature's names."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from toolkit.core.model import TracedModel
 from toolkit.core.plugins import Format
-from toolkit.core.tensors import Signature
+from toolkit.core.tensors import Signature, composite_parts
 from toolkit.errors import ExportError, UnsupportedError
 from toolkit.formats.rewrites import onnx_handlers
+from toolkit.formats.rewrites.apart import attach, large_weights
 from toolkit.formats.rewrites.frozen import Frozen, freeze
 from toolkit.graphs.resources import resources_of
 
@@ -28,7 +30,7 @@ def export(traced: TracedModel, directory: Path) -> Sequence[str]:
         )
     notes: list[str] = []
     for name, function in traced.functions.items():
-        frozen = freeze(function, name)
+        frozen = freeze(function, name, large_weights(function))
         model = convert(frozen, traced.signatures[name])
         onnx.save(model, str(directory / f"{name}.onnx"))
         notes += [note for note in frozen.notes if note not in notes]
@@ -45,10 +47,12 @@ def convert(frozen: Frozen, signature: Signature) -> Any:
     import tf2onnx
     from tf2onnx.tf_loader import tf_optimize
 
-    inputs, outputs = list(frozen.inputs.values()), list(frozen.outputs.values())
+    inputs, outputs = [*frozen.inputs.values(), *frozen.weights], list(frozen.outputs.values())
     # An output may be called like an input, which one ONNX graph cannot hold: such an output gets a mark.
     names = {tensor: f"{key}__out" if key in frozen.inputs else key for key, tensor in frozen.outputs.items()}
     names |= {tensor: key for key, tensor in frozen.inputs.items()}
+    weights = _weight_names(frozen, set(names.values()))
+    names |= {tensor: key for key, tensor in weights.items()}
     import tensorflow as tf
 
     try:
@@ -70,8 +74,19 @@ def convert(frozen: Frozen, signature: Signature) -> Any:
             hint="-v shows what the converter wrote",
         ) from error
     _refuse_leftovers(model)
+    attach(model, {key: frozen.weights[tensor] for key, tensor in weights.items()})
     _name_dimensions(model, signature)
     return model
+
+
+def _weight_names(frozen: Frozen, taken: set[str]) -> dict[str, str]:
+    """A name of its own for each weight that is kept apart, to its tensor: the variable's, or that with a number."""
+    named: dict[str, str] = {}
+    for tensor, variable in frozen.weights.items():
+        base = variable.name.partition(":")[0]
+        choices = (base if at == 0 else f"{base}_{at}" for at in itertools.count())
+        named[next(name for name in choices if name not in taken | named.keys())] = tensor
+    return named
 
 
 def _refuse_leftovers(model: Any) -> None:
@@ -98,13 +113,14 @@ def _nodes(graph: Any) -> Iterator[Any]:
 
 def _name_dimensions(model: Any, signature: Signature) -> None:
     """tf2onnx calls every open dimension unk__N; the batch is `batch`, others say whose they are."""
+    parts = composite_parts(signature.inputs) | composite_parts(signature.outputs)
     for value in [*model.graph.input, *model.graph.output]:
         name = value.name.removesuffix("__out")
         spec = signature.inputs.get(value.name) or signature.outputs.get(name)
         for at, dim in enumerate(value.type.tensor_type.shape.dim):
             if dim.HasField("dim_value") and dim.dim_value >= 0:
                 continue
-            is_batch = at == 0 and spec is not None and spec.batched
+            is_batch = at == 0 and spec is not None and spec.batched and name not in parts
             dim.ClearField("dim_value")
             dim.dim_param = "batch" if is_batch else f"{name}_dim_{at}"
 

@@ -10,7 +10,7 @@ from toolkit.core.artifact import Behaviour
 from toolkit.core.golden import Case
 from toolkit.core.parity import DEFAULT_TOLERANCES, EXACT, Allowed, Check, Deviation, Tolerance
 from toolkit.core.runner import Runner
-from toolkit.core.tensors import Array, Feed, Outputs, Signature, TensorSpec
+from toolkit.core.tensors import Array, Feed, Outputs, Signature, TensorSpec, composite_parts
 from toolkit.errors import ToolkitError
 from toolkit.verifying.compare import allow, compare, worse
 
@@ -66,7 +66,10 @@ def check_runner(runtime: str, open_runner: Callable[[], AbstractContextManager[
 
 def batch_size(signature: Signature, feed: Feed) -> int | None:
     """Rows of a feed; None where no input has an open first dimension."""
-    sizes = [feed[name].shape[0] for name, spec in signature.inputs.items() if spec.batched]
+    parts = composite_parts(signature.inputs)
+    sizes = [feed[name].shape[0] for name, spec in signature.inputs.items() if spec.batched and name not in parts]
+    sizes += [feed[name].shape[0] - 1 for name in parts if name.endswith(("_row_splits", "_row_splits_0"))]
+    sizes += [int(feed[name][0]) for name in parts if name.endswith("_dense_shape")]
     return sizes[0] if sizes else None
 
 
@@ -77,6 +80,8 @@ def single_row(signature: Signature, feed: Feed, row: int) -> dict[str, Array]:
 
 def chosen_rows(signature: Signature, case: Case, outputs: Sequence[str]) -> Sequence[int]:
     """The rows that are asked alone: the first, a middle and the last one, where every output has a row for each."""
+    if composite_parts(signature.inputs) or composite_parts(outputs):
+        return ()  # a row of a ragged or sparse tensor is no slice of its parts
     size = batch_size(signature, case.feed)
     same = all(case.outputs[name].ndim > 0 and case.outputs[name].shape[0] == size for name in outputs)
     inputs = all(case.feed[name].shape[0] == size for name, spec in signature.inputs.items() if spec.batched)

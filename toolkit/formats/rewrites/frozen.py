@@ -1,42 +1,68 @@
 """Freezes a concrete function: variables become constants, so that no captured tensor turns into an extra input."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from toolkit.errors import UnsupportedError
+from toolkit.formats.rewrites.apart import expose, only_read
 from toolkit.graphs.census import STATE_WRITES, layers_of, nodes_of
 
 
 @dataclass(frozen=True)
 class Frozen:
-    """A GraphDef without variables, and which tensor carries each named input and output."""
+    """A GraphDef without variables, and which tensor carries each named input and output.
+
+    Args:
+        weights: tensor to variable, for those that are further inputs in place of constants.
+    """
 
     graph_def: Any
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
     notes: tuple[str, ...] = ()
+    weights: Mapping[str, Any] = field(default_factory=dict)
 
 
-def freeze(function: Any, signature: str) -> Frozen:
+def freeze(function: Any, signature: str, apart: Mapping[str, Any] | None = None) -> Frozen:
     """The function's graph with its variables folded in.
+
+    Args:
+        function: a tf ConcreteFunction.
+        signature: its name, for messages.
+        apart: capture's name to variable, for those that shall become inputs where the graph only reads them.
 
     Raises:
         UnsupportedError: the graph needs a table or another resource, which cannot be a constant, or keeps state.
     """
-    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
     _refuse_tables(function, signature)
     _refuse_state(function, signature)
-    constant = convert_variables_to_constants_v2(function, lower_control_flow=False, aggressive_inlining=True)
+    weights = dict(apart or {})
+    constant = _without_variables(function, weights)
     graph_def = constant.graph.as_graph_def(add_shapes=True)
     inlined = _allow_inlining(graph_def)
+    read = only_read(graph_def, weights)
+    if len(read) < len(weights):
+        return freeze(function, signature, {name: weights[name] for name in read})
+    expose(graph_def, weights)
     return Frozen(
         graph_def,
-        {tensor.name.split(":")[0]: tensor.name for tensor in constant.inputs},
+        {tensor.op.name: tensor.name for tensor in constant.inputs if tensor.op.name not in weights},
         dict(zip(sorted(function.structured_outputs), (tensor.name for tensor in constant.outputs), strict=True)),
         (f"inlined {inlined} functions that XLA was to compile",) if inlined else (),
+        {f"{name}:0": variable for name, variable in weights.items()},
     )
+
+
+def _without_variables(function: Any, kept: Collection[str]) -> Any:
+    """What convert_variables_to_constants_v2 does, which cannot be told to keep some."""
+    from tensorflow.python.framework import convert_to_constants as library
+
+    data = library._FunctionConverterDataInEager(
+        func=function, lower_control_flow=False, aggressive_inlining=True, variable_names_denylist=set(kept)
+    )
+    graph_def, converted = library._replace_variables_by_constants(converter_data=data)
+    return library._construct_concrete_function(function, graph_def, converted)
 
 
 def _refuse_tables(function: Any, signature: str) -> None:
