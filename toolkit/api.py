@@ -76,6 +76,7 @@ def verify(path: str | Path, *, timeout_s: float = DEFAULT_TIMEOUT_S, verbose: b
     """
     bundle = targets.find_bundle(Path(path))
     manifest = check_files(bundle)
+    place = bundle.absolute()  # the child may be somewhere else
     judged = []
     with Isolated(verbose=verbose) as child:
         for artifact in manifest.artifacts:
@@ -84,7 +85,7 @@ def verify(path: str | Path, *, timeout_s: float = DEFAULT_TIMEOUT_S, verbose: b
                 continue
             known = _allowed_before(artifact.parity)
             try:
-                parity = child.run(jobs.judge_artifact, bundle, manifest, artifact.name, known, timeout_s=timeout_s)
+                parity = child.run(jobs.judge_artifact, place, manifest, artifact.name, known, timeout_s=timeout_s)
             except ExportError as error:  # what came out of the child: it died, or a runtime raised unforeseen
                 parity = unrun(manifest, artifact.name, error)
             judged.append(replace(artifact, parity=parity))
