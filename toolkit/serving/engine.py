@@ -51,7 +51,7 @@ class DirectRuns:
 
     def run(self, lease: Lease, plan: Plan, timing: Timing) -> Outputs:
         """The outputs that the plan fetches."""
-        timing.artifact = lease.servable.artifact
+        timing.artifact = lease.servable.artifact_for(plan.signature.name, plan.feed)
         with timing.phase("compute"):
             found = lease.servable.run(plan.signature.name, plan.feed)
         return {name: found[name] for name in plan.outputs}

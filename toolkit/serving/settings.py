@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from toolkit.errors import UsageError, WireError, nearest
-from toolkit.serving.batching import Scheme
 from toolkit.serving.flags import FLAGS, channel_arguments
 from toolkit.serving.http_server import RestListening
 from toolkit.serving.library import Lifecycle, Load
 from toolkit.serving.loading import Loader
 from toolkit.serving.rpc_server import RpcListening
+from toolkit.serving.scheme import Scheme
 from toolkit.serving.servables import Loading
 from toolkit.serving.tls import TlsFile
 from toolkit.serving.transport import Capacity
@@ -23,6 +23,8 @@ from toolkit.wire.settings import BatchingParameters, MonitoringConfig, read_bat
 
 Read = TypeVar("Read")
 _MB = 1_000_000
+# Requests side by side use the cores better than threads inside each of them (docs/performance.md).
+_THREADS_PER_REQUEST = 1
 _MAX_MESSAGE_BYTES = 2**31 - 1
 
 
@@ -162,7 +164,7 @@ def _loader(flags: _Flags) -> Loader:
     loading = Loading(
         runtime=flags.text("runtime"),
         prefer_tflite=flags.on("prefer_tflite_model"),
-        threads=threads or None,
+        threads=threads or _THREADS_PER_REQUEST,
         runners=max(1, runners),
     )
     return Loader(

@@ -2,11 +2,10 @@
 
 from collections.abc import Sequence
 
-from toolkit.core.tensors import Array, Feed, Outputs
+from toolkit.core.tensors import Feed, Outputs
 from toolkit.errors import Fault, ServingError
 from toolkit.wire import lifecycle_wording, wording
 
-queue_full = wording.batch_queue_full
 too_large = wording.batch_too_large
 
 
@@ -38,12 +37,63 @@ def check_outputs(outputs: Outputs, size: int) -> None:
             )
 
 
-def shapes_differ(name: str, arrays: Sequence[Array]) -> ServingError:
-    """Rows of different shapes in one batch."""
-    shapes = " vs ".join(sorted({str(list(array.shape)) for array in arrays}))
-    return _precondition(
-        f"Tensors with name '{name}' from different tasks have different shapes and padding is turned off. {shapes}"
+def queue_full(waiting: int, maximum: int) -> ServingError:
+    """The batches of this signature that may wait are all there."""
+    return _full(f"currently {waiting} batches enqueued and max_enqueued_batches is {maximum}")
+
+
+def no_capacity(rows: int, capacity: int) -> ServingError:
+    """A request that would be split does not fit into the batches that may wait."""
+    return _full(f"task size is {rows} but scheduling capacity is only {capacity}")
+
+
+def _full(why: str) -> ServingError:
+    return ServingError(
+        f"The batch scheduling queue to which this task was submitted is full; {why}",
+        hint="try again, or raise max_enqueued_batches",
+        fault=Fault.UNAVAILABLE,
     )
+
+
+def stopped() -> ServingError:
+    """A request that comes after the last batch; ours."""
+    return ServingError("the server stops", hint="ask another one", fault=Fault.UNAVAILABLE)
+
+
+def shapes_differ(name: str) -> ServingError:
+    """Rows of different shapes in one batch."""
+    return _precondition(
+        f"Tensors with name '{name}' from different tasks have different shapes and padding is turned off. "
+        "Set pad_variable_length_inputs to true, or ensure that all tensors with the same name have equal dimensions "
+        "starting with the first dim."
+    )
+
+
+def empty_among_others() -> ServingError:
+    """Rows without a value, which cannot be made longer by repeating it."""
+    return ServingError(
+        "Got empty tensor in batch of non-empty tensors.", hint="send at least one value", fault=Fault.INVALID
+    )
+
+
+def parts_differ(name: str) -> ServingError:
+    """The parts of a split request have outputs that do not fit together; ours."""
+    return _precondition(f"Output '{name}' has different shapes in the batches that one request was split into")
+
+
+def check_execution_size(max_execution_batch_size: int, max_batch_size: int) -> None:
+    """Refuses sizes of batches that a split request cannot go into.
+
+    Raises:
+        ServingError: in TensorFlow Serving's words where it has any.
+    """
+    if max_execution_batch_size < 1:
+        raise _invalid(f"max_execution_batch_size must be positive; was {max_execution_batch_size}")
+    if max_execution_batch_size > max_batch_size:
+        raise _invalid(
+            "When enable_large_batch_splitting is true, input_batch_size_limit must be greater than or equal to "
+            f"max_execution_batch_size; they are {max_batch_size} and {max_execution_batch_size}"
+        )
 
 
 def check_parameters(

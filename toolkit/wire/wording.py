@@ -163,15 +163,6 @@ def batch_sizes_differ() -> ServingError:
     return _invalid("Batching Run() input tensors must have equal 0th-dimension size", "send equally many rows")
 
 
-def batch_queue_full() -> ServingError:
-    """The batching queue has no room."""
-    return ServingError(
-        "The batch scheduling queue to which this task was submitted is full",
-        hint="try again, or raise max_enqueued_batches",
-        fault=Fault.UNAVAILABLE,
-    )
-
-
 def threads_exhausted() -> ServingError:
     """More requests in flight than the server takes."""
     return ServingError("Server Threadpool Exhausted", hint="try again", fault=Fault.EXHAUSTED)
