@@ -111,17 +111,12 @@ def same_json(expected: Any, actual: Any) -> bool:
             and all(same_json(expected[name], actual[name]) for name in expected)
         )
     if isinstance(expected, list):
-        return (
-            isinstance(actual, list)
-            and len(expected) == len(actual)
-            and all(map(same_json, expected, actual))
-        )
+        return isinstance(actual, list) and len(expected) == len(actual) and all(map(same_json, expected, actual))
     if isinstance(expected, bool) or isinstance(actual, bool):
         return expected is actual
     if isinstance(expected, int | float) and isinstance(actual, int | float):
-        if math.isnan(expected):
-            return math.isnan(actual)
-        return expected == actual or math.isclose(expected, actual, rel_tol=1e-5, abs_tol=1e-6)
+        both_nan = math.isnan(expected) and math.isnan(actual)
+        return both_nan or expected == actual or math.isclose(expected, actual, rel_tol=1e-5, abs_tol=1e-6)
     if isinstance(expected, str) and isinstance(actual, str):
         return same_text(expected, actual)
     return type(expected) is type(actual) and bool(expected == actual)

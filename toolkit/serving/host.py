@@ -112,6 +112,10 @@ class Host:
         rest = self._rest.port if self._rest is not None else None
         return Ready(rpc, rest, {name: status.states() for name, status in self.library.states().items()})
 
+    def held(self) -> int:
+        """Requests that run or wait."""
+        return sum(transport.held for transport in self._transports)
+
     def is_ready(self) -> bool:
         """Whether every configured model answers, and the server does not drain."""
         states = self.library.states()

@@ -70,9 +70,14 @@ class RestServer:
         self._socket = listen(self.listening.host, self.listening.port)
         self.port = self._socket.getsockname()[1]
         self._pool = BoundedPool(self.capacity.threads, self.capacity.max_queue, "rest")
-        self.calls.metrics.gauge("tfx_rest_held", "REST requests running or waiting.", lambda: self._pool.held)
+        self.calls.metrics.gauge("tfx_rest_held", "REST requests running or waiting.", lambda: self.held)
         self._started: Future[None] = Future()
         self._thread = threading.Thread(target=self._serve, name="rest", daemon=True)
+
+    @property
+    def held(self) -> int:
+        """Requests that run or wait."""
+        return self._pool.held
 
     def start(self) -> None:
         """Answers from now on."""
@@ -167,7 +172,10 @@ class _Application:
         call = rest.route(method, uri, headers.get(b"origin", b"").decode("latin-1"))
         if isinstance(call, Answer):
             return call, ()
-        if self.pool.full and call.call in RUNNING:
+        if call.call not in RUNNING:
+            # Nothing runs for it, so it need not wait for those that do.
+            return self.calls.answer(call, body, timing), ()
+        if self.pool.full:
             self.calls.metrics.refuse("REST", "queue full")
             return rest.error_answer(wording.threads_exhausted()), _RETRY_AFTER
         return await self._run(call, body, timing), ()

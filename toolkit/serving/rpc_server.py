@@ -65,7 +65,7 @@ class RpcServer:
         self._server.add_generic_rpc_handlers((_Methods(self),))
         self._health = _add_services(self._server, health=self.listening.health)
         self._server.add_generic_rpc_handlers((_Unknown(self._prompt),))
-        self.calls.metrics.gauge("tfx_grpc_held", "gRPC requests running or waiting.", lambda: self._running.held)
+        self.calls.metrics.gauge("tfx_grpc_held", "gRPC requests running or waiting.", lambda: self.held)
         self._bind()
 
     def _bind(self) -> None:
@@ -85,6 +85,11 @@ class RpcServer:
             raise cannot_listen(
                 listening.host, port, "the port is taken, or the address is not this machine's"
             ) from error
+
+    @property
+    def held(self) -> int:
+        """Requests that run or wait."""
+        return self._running.held
 
     def start(self) -> None:
         """Answers from now on."""

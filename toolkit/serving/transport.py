@@ -16,6 +16,10 @@ class Transport(Protocol):
     def port(self) -> int:
         """The port that it really listens on."""
 
+    @property
+    def held(self) -> int:
+        """Requests that run or wait."""
+
     def start(self) -> None:
         """Answers from now on."""
 
