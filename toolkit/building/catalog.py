@@ -127,10 +127,18 @@ def _run_file(file: Path) -> ModuleType:
 
 
 def _look_last_in(folder: Path) -> None:
+    """Let a project's model import `models.NAME` of its own project, and its neighbours by their plain names."""
+    for name, module in list(sys.modules.items()):
+        home = getattr(module, "__file__", None)
+        if name.startswith("models.") and home is not None and not Path(home).resolve().is_relative_to(folder):
+            del sys.modules[name]  # another project's, which this process read before
+    root = str(folder.parent)
+    if root in sys.path:
+        sys.path.remove(root)
+    sys.path.insert(0, root)
     # A models/ folder may hold a keras.py or an onnx.py, which must not hide the libraries.
-    for place in (str(folder.parent), str(folder)):
-        if place not in sys.path:
-            sys.path.append(place)
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))
 
 
 def _look_first_in(folder: Path) -> None:
