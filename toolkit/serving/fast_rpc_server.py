@@ -1,4 +1,4 @@
-"""gRPC one level below grpcio's servicer API: Predict is answered on the thread that polls, or if it is long on the pool.
+"""gRPC one level below grpcio's servicer API: Predict is answered on the thread that polls, a long one on the pool.
 
 The servicer API hands every call from the polling thread to a pool and back, which costs several times what a small
 model does. Here the polling thread itself reads and answers a Predict whose kind was short before. Everything else
@@ -84,6 +84,9 @@ class FastRpcServer(RpcServer):
             state.stage = grpcio._ServerStage.STARTED
             # Keeps grpcio from ending the core while it still reports of our calls.
             state.due.add(self._arrival)
+            for method in state.registered_method_handlers:
+                # Health and reflection come as methods that the core knows by name.
+                grpcio._request_registered_call(state, method)
             grpcio._request_call(state)
         for _ in range(_ASKED_AHEAD):
             self._ask()
@@ -148,8 +151,9 @@ class FastRpcServer(RpcServer):
         request = self.calls.reader.read(body)
         kind = (request.target, len(body)) if request is not None else None
         if self.capacity.inline and kind is not None and self._paces.short(kind):
-            self._finish(call, self._answer(call, body, request))
+            answer = self._answer(call, body, request)
             self._paces.learn(kind, time.perf_counter_ns() - started_ns)
+            self._finish(call, answer)
             return
         call.core.start_server_batch((cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS),), _Step(self._closed, call))
         self._running.submit(self._work, call, body, request, kind)
