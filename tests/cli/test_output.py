@@ -2,9 +2,10 @@
 
 import json
 import math
+import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import ml_dtypes
 import numpy as np
@@ -93,11 +94,16 @@ def test_the_version_is_told(cli: Cli) -> None:
     assert cli("--version").out == f"tfx-export, version {__version__}\n"
 
 
-@pytest.mark.parametrize(("words", "hushed"), [(["models"], True), (["models", "-v"], False), (["--version"], False)])
-def test_libraries_are_hushed_unless_they_are_asked_for(project: Path, words: list[str], hushed: bool) -> None:
-    calls: list[int] = []
-    assert run(words, hush=lambda: calls.append(1)) == 0
-    assert bool(calls) is hushed
+@pytest.mark.parametrize(("words", "seen"), [(["models"], [False]), (["models", "-v"], [True]), (["--version"], [])])
+def test_streams_are_guarded_before_a_verb_runs(project: Path, words: list[str], seen: list[bool]) -> None:
+    calls: list[bool] = []
+
+    def guard(*, verbose: bool) -> TextIO:
+        calls.append(verbose)
+        return sys.stdout
+
+    assert run(words, guard) == 0
+    assert calls == seen
 
 
 def test_elsewhere_than_on_a_terminal_progress_is_plain_lines(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,6 @@
 
 import functools
 import importlib
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -10,8 +9,8 @@ from typing import Any
 import click
 
 from toolkit import __version__
-from toolkit.cli.output import Answer, Output, unexpected
-from toolkit.cli.quiet import quiet_libraries
+from toolkit.cli.output import Answer, Guard, Output, unexpected
+from toolkit.cli.quiet import guard_streams
 from toolkit.errors import ExitCode, ToolkitError, nearest
 
 # One line each, here, so that --help imports no verb.
@@ -19,6 +18,8 @@ VERBS = {
     "build": "Export models, prove every artifact equal to the eager model, publish a bundle.",
     "verify": "Re-hash a bundle and replay its golden cases through every artifact.",
     "predict": "Ask a bundle, an artifact or an endpoint one question.",
+    "bench": "Measure every path, from eager to served, in one table.",
+    "compare": "Say which paths became faster or slower between two benchmark reports.",
     "serve": "Serve bundles, or any SavedModels, over TensorFlow Serving's gRPC and REST APIs.",
     "deploy": "Publish a bundle to a serving root through a gate, with a way back.",
     "rollback": "Take the newest versions of a deployed model out again.",
@@ -88,25 +89,24 @@ def tfx_export() -> None:
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line and end the process with its exit code."""
-    sys.exit(run(sys.argv[1:] if argv is None else argv, hush=quiet_libraries))
+    sys.exit(run(sys.argv[1:] if argv is None else argv, guard=guard_streams))
 
 
-def run(arguments: Sequence[str], hush: Any = None) -> int:
+def run(arguments: Sequence[str], guard: Guard | None = None) -> int:
     """The exit code of a command line; everything a user should see was written.
 
     Args:
         arguments: as typed, without the name of the program.
-        hush: what keeps native libraries quiet, called before a verb without -v runs; it may change the whole process.
+        guard: keeps native libraries off stdout; it may change the whole process.
     """
     verb = next((word for word in arguments if not word.startswith("-")), "")
-    output = Output(json="--json" in arguments, command=verb, hush=hush)
+    output = Output(json="--json" in arguments, command=verb, guard=guard)
     try:
         code = _run(arguments, output)
         output.flush()
     except BrokenPipeError:
-        # The reader went away (`| head`): there is nobody to tell, and flushing at exit would complain again.
-        with open(os.devnull, "w") as nowhere:  # noqa: PTH123  # a stream, not a place
-            os.dup2(nowhere.fileno(), sys.stdout.fileno())
+        # The reader went away (`| head`): there is nobody to tell.
+        output.abandon()
         return output.exit_code
     return code
 

@@ -2,17 +2,25 @@
 
 import json
 import math
+import os
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 from toolkit.errors import ExitCode, ToolkitError
 
 SCHEMA = 1
+
+
+class Guard(Protocol):
+    """What gives the stream of answers and keeps all else off it."""
+
+    def __call__(self, *, verbose: bool) -> TextIO:
+        """The stream."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +39,7 @@ class Output:
     Args:
         json: one document on stdout and nothing else there.
         command: the verb, named in the document.
-        hush: called before a verb runs that is not verbose.
+        guard: called before a verb runs, with `verbose`; gives the stream of answers and keeps all else off it.
         exit_code: what the process says to the shell, as far as it is known.
     """
 
@@ -39,20 +47,20 @@ class Output:
     quiet: bool = False
     verbose: bool = False
     command: str = ""
-    hush: Callable[[], None] | None = None
+    guard: Guard | None = None
     exit_code: int = ExitCode.DONE
     _stdout: TextIO = field(default_factory=lambda: sys.stdout)
 
     @contextmanager
     def only_documents_on_stdout(self) -> Iterator[None]:
         """What a model prints while it runs goes to stderr: stdout is for answers."""
-        if self.hush and not self.verbose:
-            self.hush()
-        self._stdout, sys.stdout = sys.stdout, sys.stderr
+        before = sys.stdout
+        self._stdout = self.guard(verbose=self.verbose) if self.guard else before
+        sys.stdout = sys.stderr
         try:
             yield
         finally:
-            sys.stdout = self._stdout
+            sys.stdout = before
 
     def line(self, text: str = "") -> None:
         """A line of the answer."""
@@ -61,6 +69,11 @@ class Output:
     def flush(self) -> None:
         """Hands over what was said; a reader who went away shows here and not when the process ends."""
         self._stdout.flush()
+
+    def abandon(self) -> None:
+        """Lets what is still unsaid go nowhere: flushing it when the process ends would fail again."""
+        with open(os.devnull, "w") as nowhere:  # noqa: PTH123  # a stream, not a place
+            os.dup2(nowhere.fileno(), self._stdout.fileno())
 
     def table(self, headings: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
         """Aligned columns; those in `right` are numbers."""
