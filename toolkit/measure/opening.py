@@ -16,7 +16,9 @@ from toolkit.core.runner import Runner
 from toolkit.errors import UnavailableError
 from toolkit.measure.plan import Task
 from toolkit.measure.weights import restore_weights
+from toolkit.runtimes.served import Moments, open_remote
 from toolkit.verifying.parity import Expectation, check_runner
+from toolkit.wire.endpoints import parse_url
 
 
 @dataclass
@@ -56,10 +58,16 @@ class OpenPath:
         if "tensorflow" in self._runtime.libraries:
             self._stack.enter_context(_settings(task))
         self._opening = self._prepare(watch)
-        self.runner: Runner = self._stack.enter_context(self._runtime.open(self._opening))
+        self.moments: list[Moments] = []
+        self.runner: Runner = self._stack.enter_context(self._open())
         watch.lap("load" if task.artifact or task.url or MODEL in self._runtime.opens else "trace")
         self.cold_s = watch.parts
         self.watch = watch
+
+    def _open(self) -> AbstractContextManager[Runner]:
+        if self.task.url:
+            return open_remote(parse_url(self.task.url), watch=self.moments.append)
+        return self._runtime.open(self._opening)
 
     def _prepare(self, watch: Stopwatch) -> Opening:
         task = self.task
@@ -99,7 +107,7 @@ class OpenPath:
         self._stack.close()
         if self._opening.traced is not None:
             restore_weights(self._opening.traced, self.task.bundle, self.manifest)
-        self.runner = self._stack.enter_context(self._runtime.open(self._opening))
+        self.runner = self._stack.enter_context(self._open())
         yield self.runner
 
     def converted(self, feed: Any) -> Any:

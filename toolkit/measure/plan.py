@@ -1,7 +1,7 @@
 """What is to be measured and how hard: paths, settings, and the efforts from --quick to --full."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -50,6 +50,10 @@ class Effort:
     patience: float = 3.0
     starts_together: bool = False
 
+    def capped(self, most_s: float) -> "Effort":
+        """The same with another cap."""
+        return replace(self, most_s=most_s)
+
     @property
     def round_limits(self) -> Limits:
         """One turn of one path."""
@@ -90,6 +94,7 @@ class Task:
         runtime: what opens it.
         artifact: which artifact of the bundle; empty for a path without a file.
         url: where a server answers, for a served path.
+        pid: that server's process, whose memory counts.
         device: a TensorFlow device, as in `GPU:0`; empty is TensorFlow's choice.
         device_inputs: whether inputs are tensors already, so that conversion is left out.
     """
@@ -104,8 +109,13 @@ class Task:
     threads: Threads
     artifact: str = ""
     url: str = ""
+    pid: int = 0
     device: str = ""
     device_inputs: bool = False
+
+    def served_at(self, url: str, pid: int) -> "Task":
+        """The same path asked of a server."""
+        return replace(self, url=url, pid=pid)
 
     @property
     def needs_model(self) -> bool:

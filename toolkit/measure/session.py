@@ -159,7 +159,7 @@ class Session:
                 self._tell(lane, f"round {turns}")
                 self._take_turn(lane, row)
         for lane in self._running():
-            found = lane.ask(worker.peak_bytes)
+            found = lane.ask(worker.peak_bytes, lane.task.pid)
             lane.peak_bytes = found if isinstance(found, int) else None
 
     def _take_turn(self, lane: _Lane, row: _Row) -> None:

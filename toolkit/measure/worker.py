@@ -9,9 +9,9 @@ from typing import Any
 from toolkit.core.tensors import Feed
 from toolkit.measure.feeds import feed_of
 from toolkit.measure.opening import OpenPath
+from toolkit.measure.phases import phases_of
 from toolkit.measure.plan import Task
 from toolkit.measure.sampling import Limits, WarmUp, collector_off, time_calls, warm_up
-from toolkit.runtimes.inprocess.phases import Phases
 
 
 @dataclass(frozen=True)
@@ -64,22 +64,20 @@ def warm(batch_size: int, limits: Limits) -> WarmUp:
 
 def turn(batch_size: int, limits: Limits) -> Turn:
     """Time the path for one turn."""
-    runner = _BENCH.path.runner
-    phases = runner if isinstance(runner, Phases) else None
-    if phases is not None:
-        phases.take_phases()
+    path = _BENCH.path
+    path.moments.clear()
     with collector_off():
-        samples = time_calls(runner.run, _BENCH.feeds[batch_size], limits)
-    return Turn(samples, phases.take_phases() if phases is not None else {})
+        samples = time_calls(path.runner.run, _BENCH.feeds[batch_size], limits)
+    return Turn(samples, phases_of(path.moments))
 
 
-def peak_bytes() -> int | None:
-    """The most memory this process has held; None where the system does not say.
+def peak_bytes(pid: int) -> int | None:
+    """The most memory a process has held, 0 being this one; None where the system does not say.
 
     VmHWM of proc(5): getrusage would start from the parent's size, which exec keeps.
     """
     try:
-        lines = Path("/proc/self/status").read_text().splitlines()
+        lines = Path(f"/proc/{pid or 'self'}/status").read_text().splitlines()
     except OSError:
         return None
     return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)

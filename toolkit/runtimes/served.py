@@ -2,14 +2,15 @@
 
 import http.client
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from time import perf_counter_ns
+from typing import Any, NamedTuple
 
 from toolkit.core.plugins import Opening, Runtime
 from toolkit.core.runner import FunctionRunner, Runner
 from toolkit.core.tensors import Feed, Outputs, as_array
-from toolkit.errors import ToolkitError, UnavailableError, WireError, nearest
+from toolkit.errors import ServingError, ToolkitError, UnavailableError, WireError, nearest
 from toolkit.wire import rest, rest_models, rest_outputs, rest_predict, rpc, rpc_models
 from toolkit.wire.endpoints import Remote, parse_url
 from toolkit.wire.messages import Endpoint, MetadataRequest, ModelStatus, PredictRequest, Protocol, Target
@@ -19,21 +20,34 @@ from toolkit.wire.signatures import ServedSignature
 TIMEOUT_S = 30.0
 
 
+class Moments(NamedTuple):
+    """When a call began, was encoded, was answered and was decoded, in ns, and what the server told of its own time."""
+
+    begun: int
+    encoded: int
+    answered: int
+    decoded: int
+    told: Any
+
+
+Watch = Callable[[Moments], object]
+
+
 @contextmanager
-def open_remote(remote: Remote, timeout_s: float = TIMEOUT_S) -> Iterator[Runner]:
-    """A Runner over one signature of a served model.
+def open_remote(remote: Remote, timeout_s: float = TIMEOUT_S, watch: Watch = lambda moments: None) -> Iterator[Runner]:
+    """A Runner over one signature of a served model; `watch` hears of every call that went well.
 
     Raises:
         UnavailableError: nobody answers there.
         ServingError: the server has no such model or signature, in its own words.
     """
     opened = _OPENERS[remote.endpoint.protocol]
-    with opened(remote, timeout_s) as runner:
+    with opened(remote, timeout_s, watch) as runner:
         yield runner
 
 
 @contextmanager
-def _open_grpc(remote: Remote, timeout_s: float) -> Iterator[Runner]:
+def _open_grpc(remote: Remote, timeout_s: float, watch: Watch) -> Iterator[Runner]:
     import grpc  # late: it takes a while to load, and REST needs none
 
     with open_channel(remote.endpoint) as channel:
@@ -50,11 +64,17 @@ def _open_grpc(remote: Remote, timeout_s: float) -> Iterator[Runner]:
         predict = channel.unary_unary(rpc.PREDICT)
 
         def run(feed: Feed) -> Outputs:
+            begun = perf_counter_ns()
             body = rpc.encode_predict_request(PredictRequest(remote.target, feed))
+            encoded = perf_counter_ns()
             try:
-                return dict(rpc.decode_predict_response(predict(body, timeout=timeout_s)).outputs)
+                content, call = predict.with_call(body, timeout=timeout_s)
             except grpc.RpcError as error:
                 raise _unreachable(remote, rpc.error_of(error.code().value[0], error.details() or "")) from error
+            answered = perf_counter_ns()
+            outputs = dict(rpc.decode_predict_response(content).outputs)
+            watch(Moments(begun, encoded, answered, perf_counter_ns(), call.trailing_metadata()))
+            return outputs
 
         yield FunctionRunner("grpc", signature.as_signature(), run)
 
@@ -66,17 +86,47 @@ def ask_status(endpoint: Endpoint, target: Target, timeout_s: float = TIMEOUT_S)
         UnavailableError: nobody answers there.
         ServingError: nothing is known of the model, in the server's words.
     """
+    request = rpc_models.encode_status_request(target)
+    return rpc_models.decode_status_response(_ask(Remote(endpoint, target), rpc.GET_MODEL_STATUS, request, timeout_s))
+
+
+def ask_label(endpoint: Endpoint, target: Target, timeout_s: float = TIMEOUT_S) -> int | None:
+    """The version that a label stands for at a gRPC endpoint; None while it stands for none that answers.
+
+    Raises:
+        UnavailableError: nobody answers there.
+    """
+    request = rpc_models.encode_metadata_request(MetadataRequest(target))
+    try:
+        body = _ask(Remote(endpoint, target), rpc.GET_MODEL_METADATA, request, timeout_s)
+    except ServingError:
+        return None
+    return rpc_models.decode_metadata_response(body)[0].version
+
+
+def ask_reload(endpoint: Endpoint, config_text: str, timeout_s: float = TIMEOUT_S) -> None:
+    """Has a server serve what the text of a models.config says, in place of all that it serves.
+
+    Raises:
+        UnavailableError: nobody answers there.
+        ServingError: it refused, in its words.
+    """
+    request = rpc_models.encode_reload_text(config_text)
+    # Only an endpoint is asked; the model of the target names nothing.
+    body = _ask(Remote(endpoint, Target("")), rpc.HANDLE_RELOAD, request, timeout_s)
+    code, message = rpc_models.decode_reload_response(body)
+    if code:
+        raise rpc.error_of(code, message)
+
+
+def _ask(remote: Remote, method: str, request: bytes, timeout_s: float) -> bytes:
     import grpc
 
-    with open_channel(endpoint) as channel:
+    with open_channel(remote.endpoint) as channel:
         try:
-            body = channel.unary_unary(rpc.GET_MODEL_STATUS)(
-                rpc_models.encode_status_request(target), timeout=timeout_s
-            )
+            return bytes(channel.unary_unary(method)(request, timeout=timeout_s))
         except grpc.RpcError as error:
-            failure = rpc.error_of(error.code().value[0], error.details() or "")
-            raise _unreachable(Remote(endpoint, target), failure) from error
-    return rpc_models.decode_status_response(body)
+            raise _unreachable(remote, rpc.error_of(error.code().value[0], error.details() or "")) from error
 
 
 def open_channel(endpoint: Endpoint) -> Any:
@@ -97,10 +147,10 @@ def open_channel(endpoint: Endpoint) -> Any:
 
 
 @contextmanager
-def _open_rest(remote: Remote, timeout_s: float) -> Iterator[Runner]:
+def _open_rest(remote: Remote, timeout_s: float, watch: Watch) -> Iterator[Runner]:
     connection = _connection(remote.endpoint, timeout_s)
 
-    def call(kind: Call, body: bytes | None) -> bytes:
+    def call(kind: Call, body: bytes | None) -> tuple[bytes, str | None]:
         headers = {"Content-Type": rest.JSON} if body is not None else {}
         try:
             connection.request(rest.method_of(kind), rest.path_of(kind, remote.target), body, headers)
@@ -111,17 +161,22 @@ def _open_rest(remote: Remote, timeout_s: float) -> Iterator[Runner]:
             raise _unreachable(remote, UnavailableError(str(error) or type(error).__name__)) from error
         if answer.status != http.client.OK:
             raise rest.error_of(answer.status, content)
-        return content
+        return content, answer.getheader("Server-Timing")
 
-    _, signatures = rest_models.decode_metadata_response(call(Call.METADATA, None))
+    _, signatures = rest_models.decode_metadata_response(call(Call.METADATA, None)[0])
     served = _signature(signatures, remote)
     strings = [name for name, info in served.outputs.items() if info.dtype == "string"]
 
     def run(feed: Feed) -> Outputs:
+        begun = perf_counter_ns()
         body = rest_predict.encode_predict_request(PredictRequest(remote.target, feed))
-        content = call(Call.PREDICT, body)
+        encoded = perf_counter_ns()
+        content, told = call(Call.PREDICT, body)
+        answered = perf_counter_ns()
         outputs = dict(rest_outputs.decode_predict_response(remote.target, served, content).outputs)
-        return outputs | {name: as_array(outputs[name], "string") for name in strings if name in outputs}
+        outputs |= {name: as_array(outputs[name], "string") for name in strings if name in outputs}
+        watch(Moments(begun, encoded, answered, perf_counter_ns(), told))
+        return outputs
 
     try:
         yield FunctionRunner("rest", served.as_signature(), run)

@@ -1,0 +1,189 @@
+"""`tfx-export bench`: models in, one honest table from eager to served out."""
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+
+import click
+
+from toolkit.cli.durations import DURATION
+from toolkit.cli.output import Answer, Output
+from toolkit.errors import BenchError, ExitCode, ToolkitError, UsageError
+
+if TYPE_CHECKING:
+    from toolkit.measure.report import Report
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command(short_help="Measure every path from eager to served.")
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.option("--paths", help="Only these, as in graph,onnx,grpc; eager is always there. [default: all]")
+@click.option("--batch", "batches", type=int, multiple=True, help="Rows of a call; may be repeated. [default: 1]")
+@click.option("--threads", multiple=True, metavar="N|INTRAxINTER", help="May be repeated. [default: all cores]")
+@click.option("--quick", is_flag=True, help="1 s a path, p50 and p90 only.")
+@click.option("--full", is_flag=True, help="30 s a path, up to p99.9.")
+@click.option("--max-seconds-per-path", type=DURATION, help="The cap of a slow path. [default: 60]")
+@click.option("--server", default="", metavar="HOST:PORT", help="Ask this server in place of our own.")
+@click.option("--device", default="", help="A TensorFlow device, as in GPU:0; copies to it count.")
+@click.option("--device-inputs", is_flag=True, help="Inputs are tensors already: conversion is left out.")
+@click.option("--signature", default="", help="Which signature. [default: serving_default]")
+@click.option("--import", "imports", multiple=True, metavar="MODULE", help="Import first.")
+@click.option("--unsafe-lambda", is_flag=True, help="Load Keras files with Lambda layers, which run Python code.")
+@click.option("--markdown", type=_FILE, help="Write the tables to this file.")
+@click.option("--csv", "csv_file", type=_FILE, help="Write one line a row to this file.")
+@click.option("--report", type=_FILE, help="Write a self-contained HTML page to this file.")
+@click.option("--strict", is_flag=True, help="End with 7 where a figure is not valid.")
+@click.option("--selftest", is_flag=True, help="Measure what is known, to see whether this machine can measure.")
+@click.pass_obj
+def command(output: Output, /, models: tuple[str, ...], selftest: bool, strict: bool, **options: Any) -> Answer:
+    """Measure MODELs on every path: eager, graph forms, each artifact in its runtime, and served.
+
+    Takes the newest bundle of each model, or builds it where its source has changed.
+    """
+    if selftest:
+        return _selftest(output)
+    if not models:
+        raise UsageError("which model?", hint="tfx-export bench mlp; `tfx-export models` lists them")
+    from toolkit.measure.bench import BenchRequest, measure  # late: --help must not load NumPy
+
+    files = {name: options.pop(name) for name in ("markdown", "csv_file", "report")}
+    request = BenchRequest(
+        models=models,
+        paths=_names(options.pop("paths")),
+        batch_sizes=tuple(dict.fromkeys(options.pop("batches"))) or (1,),
+        threads=_threads(options.pop("threads")),
+        effort=_effort(options.pop("quick"), options.pop("full")),
+        verbose=output.verbose,
+        **options,
+    )
+    with _TimeLeft(output) as bar:
+        report = measure(request, bar.tell)
+    _write(report, files)
+
+    def show(screen: Output) -> None:
+        from toolkit.measure.table import tables_of
+
+        for table in tables_of(report):
+            screen.line(table.title)
+            screen.table(table.headings, table.rows, right=table.right)
+            for note in table.notes:
+                screen.line(f"note: {note}")
+            screen.line()
+
+    return Answer(report.to_json(), show, _complaint(report, strict=strict))
+
+
+class _InterruptedError(ToolkitError):
+    exit_code = ExitCode.INTERRUPTED
+
+
+class _InvalidError(BenchError):
+    exit_code = ExitCode.INVALID_MEASUREMENT
+
+
+def _complaint(report: "Report", *, strict: bool) -> ToolkitError | None:
+    if report.interrupted:
+        return _InterruptedError("interrupted", hint="what was measured so far is shown")
+    if strict and report.invalid:
+        return _InvalidError("; ".join(report.invalid), hint="measure longer (--full), or on a quieter machine")
+    return None
+
+
+def _selftest(output: Output) -> Answer:
+    from toolkit.measure.selftest import run_selftest  # late: likewise
+
+    with _TimeLeft(output) as bar:
+        findings = run_selftest(bar.tell)
+
+    def show(screen: Output) -> None:
+        rows = [(found.name, found.said, "ok" if found.passed else "FAILED") for found in findings]
+        screen.table(("selftest", "found", "verdict"), rows)
+
+    failed = [found.name for found in findings if not found.passed]
+    error = (
+        _InvalidError(f"this machine does not measure well: {', '.join(failed)}", hint="is it busy?")
+        if failed
+        else None
+    )
+    return Answer([vars(found) for found in findings], show, error)
+
+
+def _names(text: str | None) -> tuple[str, ...]:
+    return tuple(name.strip() for name in (text or "").split(",") if name.strip())
+
+
+def _effort(quick: bool, full: bool) -> str:
+    if quick and full:
+        raise UsageError("--quick and --full exclude each other", hint="leave one out")
+    return "quick" if quick else "full" if full else "normal"
+
+
+def _threads(texts: tuple[str, ...]) -> tuple[Any, ...]:
+    from toolkit.measure.plan import Threads
+
+    found = []
+    for text in texts:
+        intra, _, inter = text.partition("x")
+        if not intra.isdigit() or not (inter or intra).isdigit() or int(intra) < 1:
+            raise UsageError(f"'{text}' is no number of threads", hint="--threads 2, or 2x1 for intra- and inter-op")
+        found.append(Threads(int(intra), int(inter or intra)))
+    return tuple(dict.fromkeys(found))
+
+
+def _write(report: "Report", files: dict[str, Path | None]) -> None:
+    from toolkit.core.files import storage_errors
+    from toolkit.measure.page import page
+    from toolkit.measure.table import tables_of, to_csv, to_markdown
+
+    writers = {
+        "markdown": lambda: to_markdown(tables_of(report)),
+        "csv_file": lambda: to_csv(report),
+        "report": lambda: page(report),
+    }
+    for name, file in files.items():
+        if file is not None:
+            with storage_errors(file):
+                file.write_text(writers[name](), encoding="utf-8")
+
+
+class _TimeLeft:
+    """Progress with the time left, on stderr: a bar on a terminal, plain lines elsewhere."""
+
+    def __init__(self, output: Output) -> None:
+        self._silent = output.quiet
+        self._on_terminal = sys.stderr.isatty() and not output.verbose
+        self._bar: Any = None
+        self._last = ""
+        self._started = time.monotonic()
+
+    def tell(self, what: str, done_s: float, total_s: float) -> None:
+        """Something new is done; both times are guesses."""
+        left = max(0.0, total_s - done_s)
+        if self._bar is not None:
+            self._bar.update(
+                self._task, description=f"{what}, {left:.0f} s left", completed=done_s, total=total_s or None
+            )
+            return
+        # A line a round and path would be hundreds: one for each kind of work is enough to follow.
+        kind = what.rpartition(" ")[0]
+        if not self._silent and kind != self._last:
+            self._last = kind
+            elapsed = time.monotonic() - self._started
+            sys.stderr.write(f"[{elapsed:5.1f} s] {what}" + (f", about {left:.0f} s left\n" if total_s else "\n"))
+
+    def __enter__(self) -> Self:
+        if self._on_terminal and not self._silent:
+            from rich.console import Console
+            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+            columns = (BarColumn(24), TimeElapsedColumn(), TextColumn("{task.description}"))
+            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
+            self._bar.start()
+            self._task = self._bar.add_task("starting", total=None)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._bar is not None:
+            self._bar.stop()
