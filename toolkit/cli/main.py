@@ -20,8 +20,6 @@ VERBS = {
     "predict": "Ask a bundle, an artifact or an endpoint one question.",
     "bench": "Measure every path, from eager to served, in one table.",
     "compare": "Say which paths became faster or slower between two benchmark reports.",
-    "bench": "Measure every path, from eager to served, in one table.",
-    "compare": "Say which paths became faster or slower between two benchmark reports.",
     "serve": "Serve bundles, or any SavedModels, over TensorFlow Serving's gRPC and REST APIs.",
     "deploy": "Publish a bundle to a serving root through a gate, with a way back.",
     "rollback": "Take the newest versions of a deployed model out again.",
