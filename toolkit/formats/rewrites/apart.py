@@ -9,7 +9,7 @@ from typing import Any
 
 # A small model goes through whole, so that the converter can fold its constants; it may then take 50 times its weights.
 WHOLE_BYTES = 32 * 1024**2
-_LARGE_BYTES = 64 * 1024
+LARGE_BYTES = 64 * 1024
 # What becomes of an op that reads a variable once the variable is a plain tensor.
 _READS = {"ReadVariableOp": "Identity", "ResourceGather": "GatherV2"}
 _ON_HANDLES = {"Identity", *_READS}
@@ -24,7 +24,7 @@ def large_weights(function: Any) -> dict[str, Any]:
     return {
         inner.op.name: variables[id(handle)]
         for handle, inner in function.graph.captures
-        if sizes.get(id(handle), 0) >= _LARGE_BYTES
+        if sizes.get(id(handle), 0) >= LARGE_BYTES
     }
 
 

@@ -1,0 +1,132 @@
+"""What `tfx-export build` costs, all verification included, against the three bare conversions of the same model.
+
+    python -m benchmarks.build_cost [--model mlp] [--rounds 5]
+
+Bare is one process: tf.saved_model.save of the traced function, TFLiteConverter and tf2onnx, and nothing else. The
+start of every process (imports, for `build` also the child's) is timed apart and in no ratio.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from benchmarks.rounds import ROOT, interleaved, machine, ratio, verdict
+
+LIMIT = 3.0
+
+
+def bare(model: str) -> dict[str, Any]:
+    """Seconds of the start, of making the model, and of each conversion."""
+    clock = _Clock()
+    import keras
+    import tensorflow as tf
+    import tf2onnx.convert
+
+    from toolkit.building.catalog import resolve
+    from toolkit.building.load import build_model
+    from toolkit.building.trace import trace_model
+
+    assert keras.layers
+    tf.constant(0)
+    clock.lap("start")
+    entry = resolve(model, ROOT)
+    traced = trace_model(entry.spec, build_model(entry.spec))
+    name, function = next(iter(traced.functions.items()))
+    clock.lap("model")
+    with tempfile.TemporaryDirectory() as directory:
+        root = tf.Module()
+        root.variables_of_function = list(function.variables)
+        tf.saved_model.save(root, f"{directory}/saved_model", signatures={name: function})
+        clock.lap("saved_model")
+        content = tf.lite.TFLiteConverter.from_concrete_functions([function], root).convert()
+        Path(directory, "model.tflite").write_bytes(content)
+        clock.lap("tflite")
+        keywords = function.structured_input_signature[1]
+        again = tf.function(lambda *tensors: function(**dict(zip(keywords, tensors, strict=True))))
+        tf2onnx.convert.from_function(again, list(keywords.values()), opset=18, output_path=f"{directory}/model.onnx")
+        clock.lap("onnx")
+    return {"start_s": clock.laps.pop("start"), "model_s": clock.laps.pop("model"), "steps_s": clock.laps}
+
+
+def build(model: str) -> dict[str, Any]:
+    """Seconds of both processes' start, and of each step of a build."""
+    clock = _Clock()
+    from toolkit.building import jobs
+    from toolkit.building.catalog import resolve
+    from toolkit.building.isolate import Isolated
+    from toolkit.building.pipeline import Options, build_bundle
+
+    with Isolated() as child, tempfile.TemporaryDirectory() as directory:
+        child.prepare(jobs.warm_up)
+        jobs.warm_up()
+        child.run(jobs.warm_up, timeout_s=600)
+        clock.lap("start")
+        steps: list[str] = ["finding the model"]
+
+        def progress(step: str) -> None:
+            clock.lap(steps.pop())
+            steps.append(step)
+
+        outcome = build_bundle(resolve(model, ROOT), Options(Path(directory)), child, progress)
+        clock.lap(steps.pop())
+        if outcome.error:
+            raise SystemExit(outcome.error.message)
+    return {"start_s": clock.laps.pop("start"), "steps_s": clock.laps}
+
+
+class _Clock:
+    """Seconds between laps."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name] = self.laps.get(name, 0.0) + now - self._last
+        self._last = now
+
+
+SIDES = {"bare": bare, "build": build}
+
+
+def main() -> int:
+    """Print both sides' steps and the ratio; 1 where the limit is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="mlp")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.side:
+        print(json.dumps(SIDES[options.side](options.model)))
+        return 0
+    print(*machine(), sep="\n")
+    sides = {name: ["-m", "benchmarks.build_cost", "--model", options.model, "--side", name] for name in SIDES}
+    found = interleaved(sides, options.rounds)
+    _show(found)
+    conversions = [sum(one["steps_s"].values()) for one in found["bare"]]
+    builds = [sum(one["steps_s"].values()) for one in found["build"]]
+    with_model = [one["model_s"] + total for one, total in zip(found["bare"], conversions, strict=True)]
+    print(f"build against bare conversions:                        {ratio(builds, conversions)}")
+    print(f"the same, making the model counted on the bare side:  {ratio(builds, with_model)}")
+    return 0 if verdict("build against bare conversions", ratio(builds, conversions).median, LIMIT, " x") else 1
+
+
+def _show(found: dict[str, list[dict[str, Any]]]) -> None:
+    for side, documents in found.items():
+        print(f"{side}: start {statistics.median(one['start_s'] for one in documents):.2f} s, then, median seconds:")
+        model = [one["model_s"] for one in documents if "model_s" in one]
+        if model:
+            print(f"  {statistics.median(model):6.3f}  making the model")
+        for step in documents[0]["steps_s"]:
+            print(f"  {statistics.median(one['steps_s'][step] for one in documents):6.3f}  {step}")
+        print(f"  {statistics.median(sum(one['steps_s'].values()) for one in documents):6.3f}  together")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
