@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from toolkit.core.plugins import RUNTIMES
 from toolkit.errors import UsageError, WireError, nearest
+from toolkit.serving.fastest import FASTEST
 from toolkit.serving.flags import FLAGS, channel_arguments
 from toolkit.serving.http_server import RestListening
 from toolkit.serving.library import Lifecycle, Load
@@ -161,8 +163,11 @@ def _loader(flags: _Flags) -> Loader:
         flags.number("tensorflow_intra_op_parallelism")
     )
     runners = int(flags.number("num_tflite_pools") * flags.number("num_tflite_interpreters_per_pool"))
+    runtime, runtimes = flags.text("runtime"), [FASTEST, *RUNTIMES.names()]
+    if runtime not in runtimes:
+        raise UsageError(f"there is no runtime '{runtime}'", hint=nearest(runtime, runtimes))
     loading = Loading(
-        runtime=flags.text("runtime"),
+        runtime=runtime,
         prefer_tflite=flags.on("prefer_tflite_model"),
         threads=threads or _THREADS_PER_REQUEST,
         runners=max(1, runners),
@@ -219,7 +224,7 @@ def _rest(flags: _Flags, tls: TlsFile | None) -> RestListening | None:
 
 def _transport(name: str) -> str:
     if name not in TRANSPORTS:
-        raise UsageError(f"--transport {name}", hint=nearest(name, TRANSPORTS))
+        raise UsageError(f"there is no transport '{name}'", hint=nearest(name, TRANSPORTS))
     return name
 
 
