@@ -174,13 +174,19 @@ def test_argmax_agreement_is_the_share_of_rows(expected: Any, actual: Any, agree
     assert held("float32", expected, actual, LOOSE).argmax_agreement == agreement
 
 
-def test_two_deviations_of_one_output_keep_the_larger_numbers_and_the_first_problem() -> None:
+def test_two_deviations_of_one_output_keep_the_larger_numbers_and_the_worst_problem() -> None:
     good, bad = held("float32", [[1.0, 2.0]], [[1.0, 2.0]]), held("float32", [[1.0, 2.0]], [[3.0, 2.0]])
-    late = held("float32", [[1.0, 2.0]], [[1.0, 9.0]])
-    both = worse(worse(good, bad), late)
-    assert not both.passed
-    assert both.problem == bad.problem
+    worst = held("float32", [[1.0, 2.0]], [[1.0, 9.0]])
+    both = worse(worse(good, bad), worst)
+    assert both == worse(worse(worst, good), bad)
+    assert (both.passed, both.problem) == (False, worst.problem)
     assert (both.max_abs, both.argmax_agreement) == (7.0, 0.0)
+
+
+def test_a_problem_is_not_lost_to_a_larger_difference_that_passed() -> None:
+    wide, narrow = Tolerance(9.0, 0.0), Tolerance(0.1, 0.0)
+    passing, failing = held("float32", [1.0], [5.0], wide), held("float32", [1.0], [2.0], narrow)
+    assert worse(passing, failing).problem == worse(failing, passing).problem == failing.problem
 
 
 @pytest.mark.parametrize(("value", "passed"), [(0.5, True), (0.49, False), (INF, True), (NAN, False), (-1.0, False)])

@@ -10,11 +10,12 @@ from toolkit.building.isolate import Isolated
 from toolkit.building.jobs import convert
 from toolkit.building.machine import available_bytes
 from toolkit.core.artifact import Artifact
+from toolkit.core.files import FULL
 from toolkit.core.model import TracedModel
 from toolkit.core.parity import Parity
 from toolkit.core.plugins import FORMATS, Format
 from toolkit.core.store import digest_of, hash_files
-from toolkit.errors import ExportError, ToolkitError, UnsupportedError
+from toolkit.errors import ExportError, StoreError, ToolkitError, UnsupportedError
 from toolkit.graphs.resources import resources_of
 
 # What the child reads; in the stage, so that it goes where the stage goes. The format that writes it may be asked for.
@@ -48,6 +49,8 @@ class Exporter:
             self._refuse_for_memory(plugin)
             notes = self._convert(plugin, directory)
             return self._describe(plugin, notes, time.perf_counter() - started)
+        except StoreError:
+            raise  # a full disk is no format's fault
         except ToolkitError as error:
             shutil.rmtree(directory, ignore_errors=True)
             status = "skipped" if isinstance(error, UnsupportedError) else "fail"
@@ -74,6 +77,8 @@ class Exporter:
         except ToolkitError:
             raise
         except Exception as error:  # runs TensorFlow over whatever the model's graph holds
+            if isinstance(error, OSError) and error.errno in FULL:
+                raise
             raise ExportError(
                 f"'{self._traced.spec.name}' cannot be written as {plugin.name}: {first_line(error)}",
                 hint="-v shows what TensorFlow wrote",
@@ -90,7 +95,8 @@ class Exporter:
 
     def _describe(self, plugin: Format, notes: Sequence[str], seconds: float) -> Artifact:
         directory = self._stage / plugin.name
-        files = {f"{plugin.name}/{path}": digest for path, digest in hash_files(directory).items()}
+        hashes = hash_files(directory) if directory.is_dir() else {}
+        files = {f"{plugin.name}/{path}": digest for path, digest in hashes.items()}
         if not files:
             raise ExportError(f"the export of {plugin.name} wrote no file")
         return Artifact(

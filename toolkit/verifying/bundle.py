@@ -1,6 +1,7 @@
 """Holds a bundle against its own manifest: every byte by hash, every artifact by replaying the golden cases."""
 
-from collections.abc import Mapping, Sequence
+import gc
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -14,8 +15,12 @@ from toolkit.errors import ParityError, ToolkitError
 from toolkit.verifying.parity import Expectation, check_runner
 
 
-def check_files(bundle: Path) -> Manifest:
+def check_files(bundle: Path, besides: Collection[str] = ()) -> Manifest:
     """The manifest of a bundle whose files are byte for byte those that were published.
+
+    Args:
+        bundle: its directory.
+        besides: files that may be there, too.
 
     Raises:
         ParityError: a file is flipped, missing or extra; all of them are named.
@@ -24,7 +29,7 @@ def check_files(bundle: Path) -> Manifest:
     expected = dict(manifest.files)
     for artifact in manifest.artifacts:
         expected |= artifact.files
-    actual = {name: digest for name, digest in hash_files(bundle).items() if name != MANIFEST}
+    actual = {name: digest for name, digest in hash_files(bundle).items() if name not in (MANIFEST, *besides)}
     found = [f"{name} is missing" for name in sorted(set(expected) - set(actual))]
     found += [f"{name} does not belong there" for name in sorted(set(actual) - set(expected))]
     changed = (name for name in sorted(set(expected) & set(actual)) if expected[name] != actual[name])
@@ -54,6 +59,7 @@ def judge(bundle: Path, manifest: Manifest, name: str, allowed: Mapping[str, All
             faults = faults_of(runtime, opening)
             check = check_runner(runtime.name, partial(runtime.open, opening), wanted)
             checks.append(replace(check, problems=(*faults, *check.problems)))
+            gc.collect()  # a restored graph holds itself, and its weights, by cycles
     if not checks:
         return Parity("fail", f"no installed runtime opens {artifact.format}, so nothing is known of {name}")
     unanswered = ", ".join(f"'{key}'" for key in manifest.signatures if key not in artifact.paths)

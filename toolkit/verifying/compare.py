@@ -30,7 +30,7 @@ def compare(name: str, expected: Array, actual: Array, tolerance: Tolerance) -> 
 
 
 def worse(one: Deviation, other: Deviation) -> Deviation:
-    """Both deviations of one output as one: the larger numbers, and the first problem."""
+    """Both deviations of one output as one: the larger numbers, and the problem of the larger difference."""
     ulps = [found for found in (one.max_ulp, other.max_ulp) if found is not None]
     shares = [found for found in (one.argmax_agreement, other.argmax_agreement) if found is not None]
     return Deviation(
@@ -40,7 +40,7 @@ def worse(one: Deviation, other: Deviation) -> Deviation:
         argmax_agreement=min(shares) if shares else None,
         tolerance=one.tolerance,
         passed=one.passed and other.passed,
-        problem=one.problem or other.problem,
+        problem=max(one, other, key=lambda found: (bool(found.problem), found.max_abs)).problem,
     )
 
 
