@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -10,7 +10,7 @@ from toolkit.building import jobs, targets
 from toolkit.building.catalog import resolve, shipped
 from toolkit.building.isolate import Isolated
 from toolkit.building.several import DEFAULT_TIMEOUT_S, BuildRequest, build_all
-from toolkit.core.artifact import Manifest, read_manifest
+from toolkit.core.artifact import Manifest
 from toolkit.core.parity import Allowed, Parity
 from toolkit.core.runner import Runner
 from toolkit.core.store import find_root, newest
@@ -18,11 +18,9 @@ from toolkit.core.tensors import Feed, Outputs, sample_feed
 from toolkit.errors import ExportError, ParityError, ToolkitError
 from toolkit.verifying.bundle import check_files, unrun
 from toolkit.wire.endpoints import Reach, is_url, parse_url
-from toolkit.wire.messages import Endpoint, Protocol
 
 if TYPE_CHECKING:
     from toolkit.deploying.deployment import Deployment
-    from toolkit.deploying.operations import VersionFacts
 
 
 class BuildOptions(TypedDict, total=False):
@@ -169,85 +167,21 @@ def list_models(start: Path) -> list[dict[str, Any]]:
     return found
 
 
-@dataclass(frozen=True)
-class DeployRequest:
-    """What to deploy and how; the fields are the options of `tfx-export deploy`, times in seconds.
+def deploy(
+    bundle: str | Path, *, to: str | Path, tell: Callable[[str], None] = lambda text: None, **options: Any
+) -> "Deployment | None":
+    """Publish a bundle to a serving root through the gate; None for a dry run.
 
     Args:
-        base: the serving root; base/name is TensorFlow Serving's base path.
-        grpc: HOST:PORT of the production server to watch.
-        max_memory: in MB.
-    """
-
-    bundle: Path
-    base: Path
-    name: str | None = None
-    server: str = "embedded"
-    server_binary: str = "tensorflow_model_server"
-    image: str = "tensorflow/serving:2.21.0"
-    grpc: str | None = None
-    rest: str | None = None
-    load_timeout: float = 120.0
-    max_p99: float | None = None
-    rate: float = 50.0
-    max_memory: float | None = None
-    max_change: float | None = None
-    dry_run: bool = False
-
-
-def deploy(bundle: str | Path, *, to: str | Path, **options: Any) -> "Deployment":
-    """Publish a bundle to a serving root through the gate; `options` are further fields of DeployRequest.
+        bundle: a bundle, or the folder of a model's bundles.
+        to: the serving root; the model's name below it is TensorFlow Serving's base path.
+        tell: gets each step and finding as a line.
+        options: further fields of toolkit.deploying.requests.DeployRequest.
 
     Raises:
         DeployError: a gate refused, or the rollout was taken back.
     """
-    done = deploy_request(DeployRequest(Path(bundle), Path(to), **options))
-    assert done is not None, "only a dry run publishes nothing"
-    return done
+    from toolkit.deploying.requests import DeployRequest, deploy_request  # late: gRPC takes a while to load
 
-
-def deploy_request(request: DeployRequest, tell: Callable[[str], None] = lambda text: None) -> "Deployment | None":
-    """Carries out a request; None for a dry run, which stops after the preflight."""
-    from toolkit.deploying import deployment, servers  # late: gRPC takes a while to load
-    from toolkit.deploying.gate import Limits
-    from toolkit.deploying.layout import Layout
-    from toolkit.deploying.rollout import Production
-
-    bundle = targets.find_bundle(request.bundle)
-    commands: dict[str, Callable[[], servers.Command]] = {
-        "embedded": servers.EmbeddedCommand,
-        "binary": lambda: servers.BinaryCommand(request.server_binary),
-        "docker": lambda: servers.DockerCommand(request.image),
-    }
-    memory = None if request.max_memory is None else int(request.max_memory * 1e6)
-    limits = Limits(
-        request.load_timeout, request.max_p99, request.rate, max_memory_bytes=memory, max_change=request.max_change
-    )
-    grpc, rest = grpc_endpoint(request.grpc), grpc_endpoint(request.rest)
-    plan = deployment.Plan(
-        bundle,
-        Layout(request.base.absolute(), request.name or read_manifest(bundle).model),
-        limits,
-        commands[request.server](),
-        Production(grpc, replace(rest, protocol=Protocol.REST) if rest else None, limits) if grpc else None,
-        tell,
-    )
-    if request.dry_run:
-        deployment.preflight(plan)
-        for step in deployment.STEPS:
-            tell(f"would {step}")
-        return None
-    return deployment.deploy(plan)
-
-
-def deployed_versions(base_path: Path, grpc: str | None = None) -> "list[VersionFacts]":
-    """The versions under BASE/NAME, live and withdrawn, with their states where a server is named."""
-    from toolkit.deploying.layout import Layout
-    from toolkit.deploying.operations import list_versions
-
-    return list_versions(Layout.of(base_path), grpc_endpoint(grpc))
-
-
-def grpc_endpoint(address: str | None) -> Endpoint | None:
-    """The gRPC endpoint at HOST:PORT."""
-    return Endpoint(address, Protocol.GRPC) if address else None
+    found = targets.find_bundle(Path(bundle))
+    return deploy_request(DeployRequest(found, Path(to), **options), found, tell)

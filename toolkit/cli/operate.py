@@ -1,6 +1,7 @@
-"""What rollback, promote and gc share: steps on one model under its lock, said and, unless a dry run, done."""
+"""What rollback, promote, gc and pins share: steps on one model under its lock, said and, unless a dry run, done."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,10 @@ def operate(_: Output, base_path: Path, plan: Callable[[Any], list[Any]], *, dry
     from toolkit.deploying.operations import carry_out
 
     layout = Layout.of(base_path)
+    layout.require()
     said: list[str] = []
-    with layout.alone():
+    # A dry run may look at what it could not write.
+    with nullcontext() if dry_run else layout.alone():
         carry_out(plan(layout), said.append, dry_run=dry_run)
 
     def show(screen: Output) -> None:

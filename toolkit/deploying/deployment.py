@@ -2,31 +2,45 @@
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol
 
 from toolkit.core.artifact import Manifest
 from toolkit.deploying import gate, publish, records
+from toolkit.deploying.commands import Command, check_age
 from toolkit.deploying.gate import Finding, Limits
 from toolkit.deploying.layout import Layout
-from toolkit.deploying.proofs import Proof, keep_proof
+from toolkit.deploying.proofs import Proof
 from toolkit.deploying.records import Record
-from toolkit.deploying.rollout import Production, watch
-from toolkit.deploying.servers import Command, EmbeddedCommand, PrivateServer, check_age
-from toolkit.errors import DeployError
+from toolkit.deploying.servers import PrivateServer
+from toolkit.errors import DeployError, ToolkitError
 from toolkit.verifying.bundle import check_files
 from toolkit.wire.endpoints import Remote
 from toolkit.wire.messages import Target
 
 Tell = Callable[[str], None]
-STEPS = (
-    "start a private server on a link to the bundle",
-    "ask it every golden feed over gRPC and REST",
-    "measure its first request, p99 and memory",
-    "publish by one rename",
-    "watch production take it up, where --grpc names it",
-)
+
+
+class Rollout(Protocol):
+    """How production comes to serve a published version, and back."""
+
+    def check(self, layout: Layout) -> None:
+        """Refuses what could not be rolled out, before anything is published."""
+
+    def steps(self) -> Sequence[str]:
+        """What it would do, in words."""
+
+    def current(self, layout: Layout) -> int | None:
+        """The version that production answers with now."""
+
+    def carry_out(self, layout: Layout, version: int, proof: Proof, tell: Tell) -> Sequence[Finding]:
+        """The findings of a version that went live; a wrong one is taken out again.
+
+        Raises:
+            DeployError: it was wrong, slow or missing; what was served before has been asked.
+        """
 
 
 @dataclass(frozen=True)
@@ -34,16 +48,29 @@ class Plan:
     """What to deploy, where, and what it must hold.
 
     Args:
-        command: the server that the gate asks.
-        production: the running server to watch after publishing; None where none was named.
+        command: starts the private server that the gate asks; None where production's own canary is the gate.
+        rollout: how production takes it up.
     """
 
     bundle: Path
     layout: Layout
+    rollout: Rollout
+    command: Command | None
     limits: Limits = field(default_factory=Limits)
-    command: Command = field(default_factory=EmbeddedCommand)
-    production: Production | None = None
     tell: Tell = lambda text: None
+
+    def steps(self) -> list[str]:
+        """What a deployment does, in words."""
+        private = (
+            "start a private server on a link to the bundle",
+            "ask it every golden feed over gRPC and REST",
+            "measure its first request, p99 and memory",
+        )
+        return [
+            *(private if self.command is not None else ()),
+            f"publish to {self.layout.base_path} by one rename",
+            *self.rollout.steps(),
+        ]
 
 
 @dataclass(frozen=True)
@@ -68,17 +95,15 @@ def deploy(plan: Plan) -> Deployment:
     proof = Proof.of(plan.bundle, manifest)
     with plan.layout.alone():
         findings = list(_told(plan, run_gate(plan, proof)))
-        facts = {key: value for found in findings for key, value in found.facts.items()}
+        facts = _facts(findings)
         failed = [found for found in findings if not found.passed]
         if failed:
             text = "; ".join(f"{found.name}: {found.text}" for found in failed)
             records.append(plan.layout, Record("gate", manifest.version, "refused", text, facts))
-        gate.refuse(findings)
+            raise DeployError(text, hint="nothing was published; mend the model, or change the limit")
         version = publish.publish(plan.layout, plan.bundle, manifest, facts)
-        keep_proof(plan.layout, plan.bundle, version)
         plan.tell(f"published {plan.layout.version_path(version)}")
-        if plan.production is not None:
-            findings += watch(plan.production, plan.layout, version, proof, plan.tell)
+        findings += plan.rollout.carry_out(plan.layout, version, proof, plan.tell)
     return Deployment(plan.layout.name, version, plan.layout.version_path(version), tuple(findings))
 
 
@@ -86,48 +111,81 @@ def preflight(plan: Plan) -> Manifest:
     """What can be known before a server is started."""
     manifest = check_files(plan.bundle)
     artifact = publish.served_artifact(manifest)
-    check_age(plan.command, manifest.toolchain.get("tensorflow", "0.0"))
+    if plan.command is not None:
+        check_age(plan.command, manifest.toolchain.get("tensorflow", "0.0"))
     publish.check_space(plan.layout, artifact.size_bytes)
+    plan.rollout.check(plan.layout)
     plan.tell(f"preflight: {plan.bundle} is whole, {artifact.size_bytes / 1e6:.1f} MB fit")
     return manifest
 
 
 def run_gate(plan: Plan, proof: Proof) -> Iterator[Finding]:
     """The findings of a private server on a link to the bundle, never on the production directory."""
-    manifest = proof.manifest
-    name, version = plan.layout.name, manifest.version or 1
-    saved = plan.bundle / publish.served_artifact(manifest).path
-    with ExitStack() as stack:
-        server = stack.enter_context(_private(plan.command, name, {version: saved}))
-        server.wait_until_available(version, plan.limits.load_timeout_s)
-        yield Finding("load", True, "AVAILABLE")
-        target = Target(name, version)
-        yield from gate.check_latency(server.grpc, target, proof, plan.limits)
-        yield from gate.check_answers((server.grpc, server.rest), target, proof)
-        yield from gate.check_memory(server, plan.limits)
-        current = plan.layout.versions()
-        if current and plan.limits.max_change is not None:
-            before = stack.enter_context(
-                _private(plan.command, name, {current[-1]: plan.layout.version_path(current[-1])})
-            )
-            before.wait_until_available(current[-1], plan.limits.load_timeout_s)
-            for signature in manifest.signatures:
-                old = Remote(before.grpc, Target(name, current[-1], signature=signature))
-                new = Remote(server.grpc, Target(name, version, signature=signature))
-                yield from gate.check_change(old, new, proof, plan.limits)
+    yield from gate.check_sizes(proof, plan.limits)
+    if plan.command is None:
+        return
+    saved = plan.bundle / publish.served_artifact(proof.manifest).path
+    with _private(plan.command, plan.layout.name, proof.manifest.version, saved) as server:
+        try:
+            yield from _ask(plan, proof, server)
+        except ToolkitError as error:
+            # Whatever a server that was started does wrong is its verdict, not an error of ours.
+            words = f"; {error.hint}" if "last words" in error.hint else f"; {server.last_words()}"
+            yield Finding("server", False, error.message + words)
+
+
+def _ask(plan: Plan, proof: Proof, server: PrivateServer) -> Iterator[Finding]:
+    limits, target = plan.limits, Target(plan.layout.name, proof.manifest.version)
+    server.wait_until_available(proof.manifest.version, limits.load_timeout_s)
+    yield Finding("load", True, "AVAILABLE")
+    yield from gate.check_first(server.grpc, target, proof)
+    answers = list(gate.check_answers((server.grpc, server.rest), target, proof))
+    yield from answers
+    if not all(found.passed for found in answers):
+        return  # how fast a wrong answer comes is nobody's question
+    yield from gate.check_latency(server.grpc, target, proof, limits)
+    yield from gate.check_memory(server, limits)
+    current = plan.rollout.current(plan.layout)
+    if current is not None:
+        yield from _against(plan, proof, server, current)
+
+
+def _against(plan: Plan, proof: Proof, server: PrivateServer, current: int) -> Iterator[Finding]:
+    """The new version against the one in production, which gets a private server for it."""
+    limits, name = plan.limits, plan.layout.name
+    old, new = Target(name, current), Target(name, proof.manifest.version)
+    assert plan.command is not None, "without a private server there is nothing to hold against production"
+    try:
+        with _private(plan.command, name, current, plan.layout.version_path(current)) as before:
+            before.wait_until_available(current, limits.load_timeout_s)
+            for signature in proof.manifest.signatures:
+                baseline = Remote(before.grpc, Target(name, current, signature=signature))
+                candidate = Remote(server.grpc, Target(name, proof.manifest.version, signature=signature))
+                yield from gate.check_change(baseline, candidate, proof, limits)
+            yield from gate.compare_latency(before.grpc, server.grpc, (old, new), proof)
+    except ToolkitError as error:
+        # A version in production that does not answer these feeds is a reason to replace it, unless its answers count.
+        text = f"version {current}, now in production, does not answer: {error.message}"
+        yield Finding(f"change against version {current}", limits.max_change is None, text)
 
 
 @contextmanager
-def _private(command: Command, name: str, versions: dict[int, Path]) -> Iterator[PrivateServer]:
+def _private(command: Command, name: str, version: int, path: Path) -> Iterator[PrivateServer]:
     with tempfile.TemporaryDirectory(prefix="tfx-export-gate-") as folder:
         base_path = Path(folder) / name
         base_path.mkdir()
-        for version, path in versions.items():
-            if not path.is_dir():
-                raise DeployError(f"{path} is gone", hint="was it removed while the gate ran?")
-            (base_path / str(version)).symlink_to(path.absolute(), target_is_directory=True)
+        (base_path / str(version)).symlink_to(path.absolute(), target_is_directory=True)
         with PrivateServer(command, name, base_path) as server:
             yield server
+
+
+def _facts(findings: Sequence[Finding]) -> dict[str, Any]:
+    """All figures; of one that was taken several times the largest."""
+    facts: dict[str, Any] = {}
+    for found in findings:
+        for key, value in found.facts.items():
+            facts[key] = max(facts.get(key, value), value, key=float)
+    return facts
 
 
 def _told(plan: Plan, findings: Iterator[Finding]) -> Iterator[Finding]:

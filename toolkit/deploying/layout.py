@@ -1,13 +1,15 @@
 """Where a deployment's things are: the base path that TensorFlow Serving watches, and what we keep beside it."""
 
 import re
+import secrets
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit.core.files import exclusive, storage_errors
-from toolkit.errors import DeployError, UsageError
+from toolkit.core.files import exclusive, folder, storage_errors, sync_folder
+from toolkit.errors import DeployError, StoreError, UsageError
 
 FACTS_FILE = "tfx-export.json"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
@@ -37,6 +39,15 @@ class Layout:
         absolute = base_path.absolute()
         return cls(absolute.parent, absolute.name)
 
+    def require(self) -> None:
+        """Refuses a place where nothing was ever deployed.
+
+        Raises:
+            UsageError: there is neither a base path nor anything of ours beside it.
+        """
+        if not self.base_path.is_dir() and not self.own.is_dir():
+            raise UsageError(f"nothing is deployed at {self.base_path}", hint="give BASE/NAME of `tfx-export deploy`")
+
     @property
     def base_path(self) -> Path:
         """What TensorFlow Serving watches; only whole versions ever stand in it."""
@@ -51,6 +62,11 @@ class Layout:
     def withdrawn(self) -> Path:
         """Versions that were taken out again."""
         return self.own / "withdrawn"
+
+    @property
+    def trash(self) -> Path:
+        """What is being removed: whole versions come here by one rename, so that no half one is ever seen elsewhere."""
+        return self.own / "trash"
 
     @property
     def pins(self) -> Path:
@@ -85,12 +101,28 @@ class Layout:
 
     def version_path(self, version: int) -> Path:
         """A version's directory; TensorFlow Serving takes `007` for 7, and so do we."""
-        found = [path for path in _entries(self.base_path) if int(path.name) == version]
-        return min(found, key=lambda path: len(path.name), default=self.base_path / str(version))
+        return min(self.version_paths(version), key=lambda path: len(path.name), default=self.base_path / str(version))
+
+    def version_paths(self, version: int) -> list[Path]:
+        """Every name under which a server would find the version: `7` and `007` are both 7."""
+        return sorted(path for path in _entries(self.base_path) if int(path.name) == version)
+
+    def withdrawn_path(self, version: int) -> Path:
+        """The directory of a version that was taken out; the same for one that is not there."""
+        found = [path for path in _entries(self.withdrawn) if int(path.name) == version]
+        return min(found, key=lambda path: len(path.name), default=self.withdrawn / str(version))
 
     def vacant(self, wanted: int, used: set[int]) -> int:
-        """The version to publish as: the bundle's own where it is free and above all there ever were, else the next."""
+        """The version to publish as: the bundle's own where it is free and above all there ever were, else the next.
+
+        Raises:
+            StoreError: the highest number that a server can hold is taken.
+        """
         highest = max([*self.versions(), *self.withdrawn_versions(), *used], default=0)
+        if highest >= _MAX_VERSION:
+            raise StoreError(
+                f"{self.base_path} has no version number left", hint=f"version {highest} is the last one there is"
+            )
         return wanted if wanted > highest else highest + 1
 
     @contextmanager
@@ -101,19 +133,26 @@ class Layout:
             DeployError: another one is at work.
             StoreError: the place cannot be written.
         """
-        with storage_errors(self.base):
-            self.own.mkdir(parents=True, exist_ok=True)
-            held = exclusive(self.lock, wait=False)
-            try:
-                held.__enter__()
-            except BlockingIOError as error:
-                raise DeployError(
-                    f"another deployment of {self.name} is at work", hint="wait for it, then try again"
-                ) from error
-        try:
+        with ExitStack() as held:
+            with storage_errors(self.base):
+                held.enter_context(folder(self.own))
+                try:
+                    held.enter_context(exclusive(self.lock, wait=False))
+                except BlockingIOError as error:
+                    raise DeployError(
+                        f"another deployment of {self.name} is at work", hint="wait for it, then try again"
+                    ) from error
+                # What a killed run began to remove.
+                shutil.rmtree(self.trash, ignore_errors=True)
             yield
-        finally:
-            held.__exit__(None, None, None)
+
+    def discard(self, path: Path) -> None:
+        """Removes a folder: out of sight by one rename first, so that a half-removed one is never taken for whole."""
+        self.trash.mkdir(parents=True, exist_ok=True)
+        gone = self.trash / secrets.token_hex(8)
+        path.rename(gone)
+        sync_folder(path.parent)
+        shutil.rmtree(self.trash, ignore_errors=True)
 
 
 def _entries(folder: Path) -> list[Path]:

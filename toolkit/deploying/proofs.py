@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit.core.artifact import GOLDEN, MANIFEST, Behaviour, Manifest, read_manifest
-from toolkit.core.files import storage_errors
+from toolkit.core.files import publish_directory, storage_errors
 from toolkit.core.golden import Case, read_golden
 from toolkit.core.parity import Allowed
+from toolkit.core.store import staging
 from toolkit.deploying.layout import Layout
 from toolkit.verifying.parity import Expectation
 
@@ -38,12 +39,18 @@ class Proof:
 
 
 def keep_proof(layout: Layout, bundle: Path, version: int) -> None:
-    """Keeps a version's manifest and golden cases beside the base path, to check it again after a rollback."""
+    """Keeps a version's manifest and golden cases beside the base path, to check it again after a rollback.
+
+    It stands there whole before the version appears. What a run that died in between left for that number is replaced.
+    """
     place = layout.proof(version)
-    with storage_errors(place):
-        place.mkdir(parents=True, exist_ok=True)
+    with staging(layout.own) as stage, storage_errors(place):
         for name in (MANIFEST, GOLDEN):
-            shutil.copyfile(bundle / name, place / name)
+            shutil.copyfile(bundle / name, stage / name)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if place.exists():
+            layout.discard(place)
+        publish_directory(stage, place)
 
 
 def proof_of(layout: Layout, version: int) -> Proof | None:

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,18 +32,23 @@ class Record:
 
 def append(layout: Layout, record: Record) -> None:
     """Adds a line; a line is whole or, after a power cut, the last one and ignored."""
-    when = record.when or datetime.now(UTC).isoformat(timespec="milliseconds")
-    line = json.dumps(vars(record) | {"facts": dict(record.facts), "when": when, "model": layout.name}) + "\n"
+    entry = vars(record) | {"facts": dict(record.facts), "when": record.when or now(), "model": layout.name}
+    line = json.dumps(entry) + "\n"
     with storage_errors(layout.records):
         layout.records.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(layout.records, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
         try:
             # A line that a crash cut short must not swallow ours.
             whole = line if _ends_whole(layout) else "\n" + line
-            os.write(descriptor, whole.encode())
+            _write(descriptor, whole.encode())
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def now() -> str:
+    """The time as records hold it."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def read(layout: Layout) -> list[Record]:
@@ -57,7 +62,8 @@ def read(layout: Layout) -> list[Record]:
         try:
             entry = json.loads(line)
             entry.pop("model")
-            found.append(Record(**entry))
+            record = Record(**entry)
+            found.append(replace(record, version=int(record.version), facts=dict(record.facts)))
         except (ValueError, TypeError, KeyError, AttributeError):
             continue  # cut short by a crash; what it tells, the directory tells too
     return found
@@ -65,7 +71,14 @@ def read(layout: Layout) -> list[Record]:
 
 def versions_used(layout: Layout) -> set[int]:
     """Every version that was ever published under this name, so that none is used twice."""
-    return {record.version for record in read(layout) if record.step == "publish"}
+    # Whatever was done to a version, it was there; a gate that refused never gave the number away.
+    return {record.version for record in read(layout) if record.step != "gate"}
+
+
+def _write(descriptor: int, content: bytes) -> None:
+    # A disk that fills takes the first part and says so only to the next call.
+    while content:
+        content = content[os.write(descriptor, content) :]
 
 
 def _ends_whole(layout: Layout) -> bool:

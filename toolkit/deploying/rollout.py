@@ -1,7 +1,7 @@
-"""After publishing: watches production take the version up, asks it the golden feeds, and goes back if it is wrong."""
+"""Directory mode: publishing is going live; production is watched, asked, and the version taken out if it is wrong."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from toolkit.deploying import gate, publish, records
@@ -13,12 +13,13 @@ from toolkit.deploying.servers import state_of
 from toolkit.errors import DeployError, ToolkitError
 from toolkit.wire.messages import Endpoint, State, Target
 
-_POLL_S = 0.1
+Tell = Callable[[str], None]
+_POLL_S = 0.05
 
 
 @dataclass(frozen=True)
 class Production:
-    """A running server that serves the base path on TensorFlow Serving's default policy (the latest version)."""
+    """A running server."""
 
     grpc: Endpoint
     rest: Endpoint | None = None
@@ -29,69 +30,96 @@ class Production:
         """What is asked."""
         return (self.grpc,) if self.rest is None else (self.grpc, self.rest)
 
+    def wait_until_available(self, target: Target) -> None:
+        """Waits for the target's version.
 
-def watch(
-    production: Production, layout: Layout, version: int, proof: Proof, tell: Callable[[str], None]
-) -> Sequence[Finding]:
-    """The findings of a version that went live. The caller holds the model's lock.
+        Raises:
+            DeployError: it does not load, or the time is up.
+        """
+        deadline = time.monotonic() + self.limits.load_timeout_s
+        while (left_s := deadline - time.monotonic()) > 0:
+            state = state_of(self.grpc, target, left_s)
+            if state is not None and state.state is State.AVAILABLE:
+                return
+            if state is not None and state.state is State.END and state.error_code:
+                raise DeployError(f"production cannot load version {target.version}: {state.error_message}")
+            time.sleep(_POLL_S)
+        raise DeployError(f"production did not serve version {target.version} after {self.limits.load_timeout_s:g} s")
 
-    Raises:
-        DeployError: it was wrong, slow or missing; it has been taken out again and the version before it was asked.
-    """
-    findings: list[Finding] = []
+    def findings(self, target: Target, proof: Proof) -> Iterator[Finding]:
+        """The golden feeds and a short load."""
+        yield from gate.check_answers(self.endpoints, target, proof)
+        yield from gate.check_latency(self.grpc, target, proof, self.limits)
+
+
+@dataclass(frozen=True)
+class DirectoryRollout:
+    """For a server on its default policy, the latest version; None where no server was named to be watched."""
+
+    production: Production | None = None
+
+    def check(self, layout: Layout) -> None:
+        """Nothing can be wrong beforehand: the server may even be started later."""
+
+    def steps(self) -> Sequence[str]:
+        """What it would do, in words."""
+        return () if self.production is None else (f"watch {self.production.grpc.address} take it up, and ask it",)
+
+    def current(self, layout: Layout) -> int | None:
+        """The newest on disk."""
+        return max(layout.versions(), default=None)
+
+    def carry_out(self, layout: Layout, version: int, proof: Proof, tell: Tell) -> Sequence[Finding]:
+        """The findings of a version that went live. The caller holds the model's lock.
+
+        Raises:
+            DeployError: it was wrong, slow or missing; it has been taken out and the version before it was asked.
+        """
+        if self.production is None:
+            return ()
+        findings: list[Finding] = []
+        for found in _watched(self.production, Target(layout.name, version), proof):
+            tell(f"rollout: {'ok  ' if found.passed else 'FAIL'} {found.name}: {found.text}")
+            findings.append(found)
+        reason = "; ".join(f"{found.name}: {found.text}" for found in findings if not found.passed)
+        if not reason:
+            records.append(layout, Record("rollout", version, "done", f"{len(findings)} findings"))
+            return findings
+        publish.withdraw(layout, version, reason)
+        raise DeployError(
+            f"version {version} was taken out again: {reason}", hint=_after(self.production, layout, tell)
+        )
+
+
+def _watched(production: Production, target: Target, proof: Proof) -> Iterator[Finding]:
     try:
-        _wait_until_available(production, Target(layout.name, version))
-        findings.append(Finding("production", True, f"version {version} is AVAILABLE"))
-        target = Target(layout.name, version)
-        findings += gate.check_answers(production.endpoints, target, proof)
-        findings += gate.check_latency(production.grpc, target, proof, production.limits)
+        production.wait_until_available(target)
+        yield Finding("production", True, f"version {target.version} is AVAILABLE")
+        yield from production.findings(target, proof)
     except ToolkitError as error:
-        findings.append(Finding("production", False, error.message))
-    for found in findings:
-        tell(f"rollout: {'ok  ' if found.passed else 'FAIL'} {found.name}: {found.text}")
-    failed = [found for found in findings if not found.passed]
-    if not failed:
-        records.append(layout, Record("rollout", version, "done", f"{len(findings)} findings"))
-        return findings
-    reason = "; ".join(f"{found.name}: {found.text}" for found in failed)
-    publish.withdraw(layout, version, reason)
-    raise DeployError(
-        f"version {version} was taken out again: {reason}", hint=_after_rollback(production, layout, tell)
-    )
+        yield Finding("production", False, error.message)
 
 
-def _wait_until_available(production: Production, target: Target) -> None:
-    deadline = time.monotonic() + production.limits.load_timeout_s
-    while time.monotonic() < deadline:
-        state = state_of(production.grpc, target)
-        if state is not None and state.state is State.AVAILABLE:
-            return
-        if state is not None and state.state is State.END and state.error_code:
-            raise DeployError(f"production cannot load version {target.version}: {state.error_message}")
-        time.sleep(_POLL_S)
-    raise DeployError(f"production did not serve version {target.version} after {production.limits.load_timeout_s:g} s")
-
-
-def _after_rollback(production: Production, layout: Layout, tell: Callable[[str], None]) -> str:
+def _after(production: Production, layout: Layout, tell: Tell) -> str:
     """Whether the version before answers again."""
     left = layout.versions()
-    if not left:
-        return "there is no version before it: nothing is served"
-    before = left[-1]
+    return answers_again(production, layout, left[-1], tell) if left else "there is no version before it to go back to"
+
+
+def answers_again(production: Production, layout: Layout, version: int, tell: Tell) -> str:
+    """Whether a version that is served again gives its golden answers, in words."""
+    wrong = unanswered(production, layout, version)
+    tell(f"rollback: {'FAIL' if wrong else 'ok  '} version {version}{': ' + wrong if wrong else ' answers'}")
+    return f"version {version} does not answer either: {wrong}" if wrong else f"version {version} answers again"
+
+
+def unanswered(production: Production, layout: Layout, version: int) -> str:
+    """What is wrong with a version that should be served; empty where it gives its golden answers, if it has any."""
+    target = Target(layout.name, version)
     try:
-        _wait_until_available(production, Target(layout.name, before))
-        proof = proof_of(layout, before)
-        wrong = (
-            []
-            if proof is None
-            else [
-                found
-                for found in gate.check_answers(production.endpoints, Target(layout.name, before), proof)
-                if not found.passed
-            ]
-        )
+        production.wait_until_available(target)
+        proof = proof_of(layout, version)
+        answers = [] if proof is None else list(gate.check_answers(production.endpoints, target, proof))
     except ToolkitError as error:
-        tell(f"rollback: FAIL version {before}: {error.message}")
-        return f"version {before} does not answer either: {error.message}"
-    tell(f"rollback: {'FAIL' if wrong else 'ok  '} version {before} answers")
-    return f"version {before} answers again" if not wrong else f"version {before} answers wrong: {wrong[0].text}"
+        return error.message
+    return next((found.text for found in answers if not found.passed), "")

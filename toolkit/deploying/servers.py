@@ -1,149 +1,36 @@
-"""The servers that a gate can ask, each in a process of its own: ours, a tensorflow_model_server, or one in Docker."""
+"""A private server for the gate: started on loopback with one command, waited for, looked at, stopped."""
 
 import os
-import re
-import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
-from toolkit.errors import DeployError, ServingError, UnavailableError
+from toolkit.deploying.commands import Command, Ports
+from toolkit.errors import DeployError, ServingError, UnavailableError, WireError
 from toolkit.runtimes.served import ask_status
 from toolkit.wire import messages
 from toolkit.wire.messages import Endpoint, State, Target
 
 _POLL_S = 0.05
-_STOP_S = 10.0
-
-
-@dataclass(frozen=True)
-class Ports:
-    """Where a private server listens on loopback."""
-
-    grpc: int
-    rest: int
-
-
-class Command(Protocol):
-    """How one kind of server is started on a folder of versions."""
-
-    def line(self, model: str, base_path: Path, ports: Ports) -> list[str]:
-        """The command line."""
-
-    def version(self) -> str | None:
-        """The TensorFlow version that it serves with; None where it cannot say."""
-
-
-@dataclass(frozen=True)
-class EmbeddedCommand:
-    """Our own server, in a process of its own."""
-
-    def line(self, model: str, base_path: Path, ports: Ports) -> list[str]:
-        """`tfx-export serve` with TensorFlow Serving's flags."""
-        return [sys.executable, "-m", "toolkit.cli.main", "serve", *_flags(model, base_path, ports)]
-
-    def version(self) -> str | None:
-        """The installed TensorFlow's."""
-        from importlib.metadata import version
-
-        return version("tensorflow")
-
-
-@dataclass(frozen=True)
-class BinaryCommand:
-    """A tensorflow_model_server.
-
-    Raises:
-        UnavailableError: there is none.
-    """
-
-    path: str = "tensorflow_model_server"
-
-    def __post_init__(self) -> None:
-        if shutil.which(self.path) is None:
-            raise UnavailableError(
-                f"there is no {self.path} here",
-                hint="install it, name it with --server-binary, or use --server embedded",
-            )
-
-    def line(self, model: str, base_path: Path, ports: Ports) -> list[str]:
-        """The binary with its flags."""
-        return [self.path, *_flags(model, base_path, ports)]
-
-    def version(self) -> str | None:
-        """What `--version` says of the TensorFlow library."""
-        try:
-            said = subprocess.run([self.path, "--version"], capture_output=True, text=True, timeout=30, check=False)
-        except (OSError, subprocess.TimeoutExpired):
-            return None
-        found = re.search(r"TensorFlow Library: v?([0-9][^\s]*)", said.stdout + said.stderr)
-        return found[1] if found else None
-
-
-def _exit_code(line: Sequence[str]) -> int:
-    try:
-        return subprocess.run(line, capture_output=True, timeout=20, check=False).returncode
-    except (OSError, subprocess.TimeoutExpired):
-        return 1
-
-
-@dataclass(frozen=True)
-class DockerCommand:
-    """TensorFlow Serving's image; the daemon is asked, since a client may be installed without one.
-
-    Raises:
-        UnavailableError: no daemon answers.
-    """
-
-    image: str = "tensorflow/serving:2.21.0"
-    ask: Callable[[Sequence[str]], int] = _exit_code
-
-    def __post_init__(self) -> None:
-        if self.ask(["docker", "info"]) != 0:
-            raise UnavailableError(
-                "no Docker daemon answers", hint="start it, or use --server embedded or --server binary"
-            )
-
-    def line(self, model: str, base_path: Path, ports: Ports) -> list[str]:
-        """`docker run` on loopback ports, with the versions mounted read-only."""
-        return [
-            *("docker", "run", "--rm", "--read-only", "--tmpfs", "/tmp"),  # noqa: S108  # inside the container
-            *("-p", f"127.0.0.1:{ports.grpc}:8500", "-p", f"127.0.0.1:{ports.rest}:8501"),
-            *("-v", f"{base_path}:/models/{model}:ro", "-e", f"MODEL_NAME={model}", self.image),
-        ]
-
-    def version(self) -> str | None:
-        """The image's tag, where it is a version."""
-        found = re.search(r":([0-9]+\.[0-9]+[^-]*)", self.image)
-        return found[1] if found else None
-
-
-def _flags(model: str, base_path: Path, ports: Ports) -> list[str]:
-    return [
-        f"--port={ports.grpc}",
-        f"--rest_api_port={ports.rest}",
-        f"--model_name={model}",
-        f"--model_base_path={base_path}",
-        "--max_num_load_retries=0",
-    ]
+# What it holds in flight is ours, and ours are done: there is nothing to drain.
+_STOP_S = 3.0
 
 
 class PrivateServer:
     """A server process on loopback, for as long as the context lasts."""
 
     def __init__(self, command: Command, model: str, base_path: Path) -> None:
+        self._command = command
         self._model = model
         self._ports = free_ports()
+        self._line = command.line(model, base_path, self._ports)
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as this object
         self._process: subprocess.Popen[bytes] | None = None
-        self._line = command.line(model, base_path, self._ports)
 
     @property
     def grpc(self) -> Endpoint:
@@ -162,10 +49,10 @@ class PrivateServer:
             DeployError: it failed to load, the server died, or the time is up; with the server's last words.
         """
         deadline = time.monotonic() + timeout_s
-        while time.monotonic() < deadline:
-            if self._process is None or self._process.poll() is not None:
+        while (left_s := deadline - time.monotonic()) > 0:
+            if not self.alive:
                 raise DeployError(f"the server ended before it served version {version}", hint=self.last_words())
-            state = state_of(self.grpc, Target(self._model, version))
+            state = state_of(self.grpc, Target(self._model, version), left_s)
             if state is not None and state.state is State.AVAILABLE:
                 return
             if state is not None and state.state is State.END:
@@ -175,15 +62,14 @@ class PrivateServer:
             f"version {version} was not AVAILABLE after {timeout_s:g} s", hint=f"--load-timeout; {self.last_words()}"
         )
 
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs."""
+        return self._process is not None and self._process.poll() is None
+
     def memory_bytes(self) -> int | None:
-        """The largest resident memory of the process so far (VmHWM of proc(5)); None where the system does not say."""
-        if self._process is None:
-            return None
-        try:
-            lines = Path(f"/proc/{self._process.pid}/status").read_text().splitlines()
-        except OSError:
-            return None
-        return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:")), None)
+        """The largest resident memory so far; None where nobody can say."""
+        return None if self._process is None else self._command.memory_bytes(self._process.pid, self._ports)
 
     def last_words(self) -> str:
         """The last line that the server wrote."""
@@ -199,6 +85,7 @@ class PrivateServer:
                 self._line, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, env=environment
             )
         except OSError as error:
+            self._log.close()
             raise UnavailableError(f"{self._line[0]} does not start: {error}", hint="check --server-binary") from error
         return self
 
@@ -213,14 +100,15 @@ class PrivateServer:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+        self._command.clear(self._ports)
         self._log.close()
 
 
-def state_of(endpoint: Endpoint, target: Target) -> messages.VersionStatus | None:
+def state_of(endpoint: Endpoint, target: Target, timeout_s: float) -> messages.VersionStatus | None:
     """A version's state at a server; None while nobody answers or nothing is known of it."""
     try:
-        status = ask_status(endpoint, target)
-    except (UnavailableError, ServingError):
+        status = ask_status(endpoint, target, timeout_s)
+    except (UnavailableError, ServingError, WireError):
         return None
     return next((found for found in status.versions if found.version == target.version), None)
 
@@ -231,22 +119,3 @@ def free_ports() -> Ports:
         one.bind(("127.0.0.1", 0))
         other.bind(("127.0.0.1", 0))
         return Ports(one.getsockname()[1], other.getsockname()[1])
-
-
-def check_age(command: Command, exporter: str) -> None:
-    """Refuses a server older than the TensorFlow that exported the bundle.
-
-    Raises:
-        DeployError: names both.
-    """
-    server = command.version()
-    if server is not None and _minor(server) < _minor(exporter):
-        raise DeployError(
-            f"the server has TensorFlow {server}, the bundle was exported with {exporter}",
-            hint="update the server first: an older one may not know the graph's ops",
-        )
-
-
-def _minor(version: str) -> tuple[int, int]:
-    numbers = re.findall(r"\d+", version)
-    return (int(numbers[0]), int(numbers[1])) if len(numbers) > 1 else (0, 0)

@@ -113,7 +113,7 @@ def ask_reload(endpoint: Endpoint, config_text: str, timeout_s: float = TIMEOUT_
     """
     request = rpc_models.encode_reload_text(config_text)
     # Only an endpoint is asked; the model of the target names nothing.
-    body = _ask(Remote(endpoint, Target("")), rpc.HANDLE_RELOAD, request, timeout_s)
+    body = _ask(Remote(endpoint, Target("")), rpc.RELOAD_CONFIG, request, timeout_s)
     code, message = rpc_models.decode_reload_response(body)
     if code:
         raise rpc.error_of(code, message)

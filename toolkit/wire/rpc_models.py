@@ -134,6 +134,15 @@ def encode_reload_request(request: ReloadRequest) -> bytes:
     return serialize(proto)
 
 
+def encode_reload_text(config_text: str) -> bytes:
+    """What a client sends to HandleReloadConfigRequest to have served what a models.config says, to the last field.
+
+    Raises:
+        WireError: the text is no config.
+    """
+    return serialize(protos.ReloadConfigRequest(config=protos.parse_text(protos.ModelServerConfig, config_text)))
+
+
 def encode_reload_response(error: ToolkitError | None, metrics: Mapping[str, int]) -> bytes:
     """What a server answers to HandleReloadConfigRequest: how it went, and by how much each asked metric grew."""
     proto = protos.ReloadConfigResponse()
