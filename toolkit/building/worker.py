@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import gc
 import importlib
 import os
 import pickle
@@ -26,6 +27,8 @@ def main() -> None:
         except EOFError:
             return
         connection.send_bytes(pickle.dumps(_answer(module, name, args)))
+        # Graphs hold themselves by cycles, and with them the weights of a large model.
+        gc.collect()
 
 
 def _answer(module: str, name: str, args: tuple[Any, ...]) -> Any:
