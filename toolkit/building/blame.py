@@ -28,7 +28,7 @@ def first_line(error: BaseException | str) -> str:
 
 
 def own_frame(error: BaseException) -> str:
-    """file:line of the innermost frame of a user's own code; of the last one where none is."""
+    """file:line of the innermost frame of a user's own code; where none is, what shows the others."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [frame for frame in frames if _is_own(frame.filename)]
     if own:
@@ -36,9 +36,7 @@ def own_frame(error: BaseException) -> str:
     # Autograph and Keras filter tracebacks; they put the user's frame into the text instead.
     places = re.findall(r'File "([^"]+)", line (\d+)', str(error))
     mine = [place for place in places if _is_own(place[0])]
-    if mine:
-        return ":".join(mine[-1])
-    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else "the model's own code"
+    return ":".join(mine[-1]) if mine else "the traceback with -v"
 
 
 def _is_own(filename: str) -> bool:

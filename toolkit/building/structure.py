@@ -9,7 +9,7 @@ from typing import Any
 from toolkit.core.tensors import TensorSpec, dtype_name
 from toolkit.errors import TraceError
 
-_UNSAFE = re.compile(r"\W")
+_UNSAFE = re.compile(r"\W", re.ASCII)
 
 
 def parts(key: str, spec: Any) -> dict[str, TensorSpec]:
@@ -75,6 +75,12 @@ def safe_name(name: str) -> str:
     if keyword.iskeyword(safe) or safe == "self":
         return f"{safe}_"
     return safe if safe.isidentifier() and not safe.startswith("_") else f"input_{safe.lstrip('_')}"
+
+
+def op_name(name: str) -> str:
+    """The nearest name that an op of a graph can have; outputs keep theirs."""
+    safe = re.sub(r"[^A-Za-z0-9_.]", "_", name)
+    return safe if re.match(r"[A-Za-z0-9.]", safe) else f"output_{safe.lstrip('_')}"
 
 
 def _dense(key: str, value: Any) -> dict[str, Any]:

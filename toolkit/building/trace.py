@@ -12,7 +12,7 @@ from toolkit.building.blame import first_line, own_frame
 from toolkit.building.calling import Call, calls_of, restored_calls
 from toolkit.building.load import Built
 from toolkit.building.samples import sampler_of
-from toolkit.building.structure import dims, safe_name
+from toolkit.building.structure import dims, op_name
 from toolkit.core.model import ModelSpec, Predict, TracedModel, TraceFacts
 from toolkit.core.tensors import Array, Feed, Outputs, Signature, TensorSpec, dtype_name
 from toolkit.errors import ToolkitError, TraceError
@@ -113,7 +113,7 @@ def _traced(spec: ModelSpec, name: str, call: Call, counter: _Counter) -> tuple[
         counter.traces += 1
         if not outputs:
             raise TraceError(f"signature '{name}' of '{spec.name}' returns nothing", hint="return tensors")
-        return {key: tf.identity(tf.convert_to_tensor(value), name=safe_name(key)) for key, value in outputs.items()}
+        return {key: tf.identity(tf.convert_to_tensor(value), name=op_name(key)) for key, value in outputs.items()}
 
     packed, function = tf.autograph.experimental.do_not_convert(call.pack), call.function
 

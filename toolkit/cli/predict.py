@@ -35,7 +35,7 @@ def command(output: Output, /, target: str, file: Path | None, **options: Any) -
     feed = read_feed(file) if file else None
     if feed is None and not output.quiet:
         sys.stderr.write("no --input: asking with a golden feed of the bundle's, or else with made-up values\n")
-    outputs = plain(dict(predict(target, feed, **options)))
+    outputs = plain(dict(sorted(predict(target, feed, **options).items())))
 
     def show(screen: Output) -> None:
         screen.line(json.dumps(outputs, ensure_ascii=False))

@@ -1,6 +1,6 @@
 """Freezes a concrete function: variables become constants, so that no captured tensor turns into an extra input."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -47,11 +47,16 @@ def freeze(function: Any, signature: str, apart: Mapping[str, Any] | None = None
     expose(graph_def, weights)
     return Frozen(
         graph_def,
-        {tensor.op.name: tensor.name for tensor in constant.inputs if tensor.op.name not in weights},
+        _named_inputs(function, [tensor for tensor in constant.inputs if tensor.op.name not in weights]),
         dict(zip(sorted(function.structured_outputs), (tensor.name for tensor in constant.outputs), strict=True)),
         (f"inlined {inlined} functions that XLA was to compile",) if inlined else (),
         {f"{name}:0": variable for name, variable in weights.items()},
     )
+
+
+def _named_inputs(function: Any, tensors: Sequence[Any]) -> dict[str, str]:
+    # A restored function's placeholders are named in lower case, so that only the keywords tell `X` from `x`.
+    return dict(zip(function._arg_keywords, (tensor.name for tensor in tensors), strict=True))
 
 
 def _without_variables(function: Any, kept: Collection[str]) -> Any:
