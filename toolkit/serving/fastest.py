@@ -3,16 +3,23 @@
 import logging
 import statistics
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit.core.artifact import GOLDEN, Artifact, Manifest, read_manifest
+from toolkit.core.artifact import GOLDEN, Artifact, Manifest
 from toolkit.core.golden import Case, read_golden
 from toolkit.core.plugins import RUNTIMES
 from toolkit.core.tensors import Feed, Outputs
 from toolkit.errors import Fault, ServingError, ToolkitError
-from toolkit.serving.servables import Loading, OpenedServable, artifacts_for, bundle_servable
+from toolkit.serving.servables import (
+    Loading,
+    OpenedServable,
+    Servable,
+    artifacts_for,
+    bundle_servable,
+    proven_manifest,
+)
 from toolkit.verifying.parity import batch_size
 from toolkit.wire.settings import BatchingParameters
 from toolkit.wire.signatures import ServedSignature
@@ -23,29 +30,43 @@ _ROUNDS = 7
 _BUDGET_S = 0.25  # for one artifact and feed: a slow model is measured with fewer calls
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What answers batches of at least so many rows, and its median time; None where nothing was measured."""
+
+    rows: int
+    artifact: str
+    median_s: float | None = None
+
+    def __str__(self) -> str:
+        took = "" if self.median_s is None else f" ({self.median_s * 1e3:.3f} ms)"
+        return f"from {self.rows} rows {self.artifact}{took}"
+
+
 @dataclass(eq=False)
 class FastestServable:
     """Several artifacts of one bundle behind one set of signatures.
 
     Args:
-        choices: signature to (rows, artifact) ascending by rows: each answers batches of at least so many rows.
+        choices: for each signature, ascending by rows.
     """
 
     signatures: Mapping[str, ServedSignature]
-    candidates: Mapping[str, OpenedServable]
-    choices: Mapping[str, Sequence[tuple[int, str]]]
+    candidates: Mapping[str, Servable]
+    choices: Mapping[str, Sequence[Choice]]
     batching: BatchingParameters | None = None
 
     @property
     def artifact(self) -> str:
-        """What `fastest` stands for."""
-        return FASTEST
+        """What `fastest` took, in words."""
+        told = (f"{name} {', '.join(map(str, chosen))}" for name, chosen in self.choices.items())
+        return f"{FASTEST}: {'; '.join(told)}"
 
     def artifact_for(self, signature: str, feed: Feed) -> str:
         """The artifact that answers this feed."""
         rows = max((array.shape[0] for array in feed.values() if array.ndim), default=1)
         choices = self.choices[signature]
-        return next((name for least, name in reversed(choices) if rows >= least), choices[0][1])
+        return next((choice.artifact for choice in reversed(choices) if rows >= choice.rows), choices[0].artifact)
 
     def run(self, signature: str, feed: Feed) -> Outputs:
         """All outputs of a signature."""
@@ -61,56 +82,77 @@ def open_fastest(directory: Path, loading: Loading, *, allow_lossy: bool) -> Fas
     """The servable that chooses among a bundle's artifacts, measured on its golden feeds; those that lose are closed.
 
     Raises:
-        ServingError: the bundle has no artifact that any runtime serves.
+        ServingError: the bundle is not proven, or has no artifact that any runtime serves.
+        ParityError: a file of it was changed.
     """
-    manifest = read_manifest(directory)
-    candidates = {
-        name: bundle_servable(directory, manifest, artifact, runtime, loading)
-        for name, (artifact, runtime) in _candidates(manifest, allow_lossy=allow_lossy).items()
-    }
-    if not candidates:
+    manifest = proven_manifest(directory)
+    able = _candidates(manifest, allow_lossy=allow_lossy)
+    if not able:
         raise ServingError(f"{directory} has no proven artifact", hint="build it again", fault=Fault.PRECONDITION)
-    cases = read_golden(directory / GOLDEN, manifest.signatures)
-    choices = {name: _choose(name, manifest, cases, candidates) for name in manifest.signatures}
-    used = {artifact for chosen in choices.values() for _, artifact in chosen}
+    candidates: dict[str, OpenedServable] = {}
+    try:
+        for name, (artifact, runtime) in able.items():
+            candidates[name] = bundle_servable(directory, manifest, artifact, runtime, loading)
+        choices = choose(manifest, read_golden(directory / GOLDEN, manifest.signatures), candidates)
+        signatures = {}
+        for name, chosen in choices.items():
+            signatures[name] = candidates[chosen[0].artifact].signatures[name]
+            for choice in chosen:
+                candidates[choice.artifact].open(name)
+    except BaseException:
+        for candidate in candidates.values():
+            candidate.close()
+        raise
+    used = {choice.artifact for chosen in choices.values() for choice in chosen}
     for name in set(candidates) - used:
         candidates.pop(name).close()
-    largest = max(candidates.values(), key=lambda found: len(found.signatures))
-    log.info("fastest: %s", choices)
-    return FastestServable(largest.signatures, candidates, choices)
+    return FastestServable(signatures, candidates, choices)
 
 
-def _candidates(manifest: Manifest, *, allow_lossy: bool) -> dict[str, tuple[Artifact, str]]:
-    found = {}
-    for runtime in RUNTIMES.load_all():
-        if runtime.name == "restored":
-            continue  # the Python loader of the same file: never ahead of the graph-mode one
-        for artifact in artifacts_for(manifest, runtime.name):
-            if not artifact.variant or allow_lossy:
-                found.setdefault(artifact.name, (artifact, runtime.name))
-    return found
+def choose(
+    manifest: Manifest,
+    cases: Sequence[Case],
+    candidates: Mapping[str, Servable],
+    clock: Callable[[], float] = time.perf_counter,
+) -> dict[str, list[Choice]]:
+    """For each signature that a candidate has, what answers from how many rows on."""
+    able = {
+        signature: {name: found for name, found in candidates.items() if signature in found.signatures}
+        for signature in manifest.signatures
+    }
+    able = {signature: found for signature, found in able.items() if found}
+    if any(behaviour.stateful for behaviour in manifest.behaviour.values()):
+        # Two artifacts would keep two states, and measuring would change it: one keeps it for all signatures.
+        keeper = max(candidates, key=lambda name: sum(name in found for found in able.values()), default="")
+        return {name: [Choice(0, keeper if keeper in found else next(iter(found)))] for name, found in able.items()}
+    return {
+        signature: _choices(_feeds(signature, manifest, cases), signature, found, clock)
+        for signature, found in able.items()
+    }
 
 
-def _choose(
-    signature: str, manifest: Manifest, cases: Sequence[Case], candidates: Mapping[str, OpenedServable]
-) -> list[tuple[int, str]]:
-    able = {name: found for name, found in candidates.items() if signature in found.paths}
-    if manifest.behaviour[signature].stateful:
-        # Two artifacts would keep two states: the first one keeps them all.
-        return [(0, next(iter(able)))]
-    choices: list[tuple[int, str]] = []
+def _feeds(signature: str, manifest: Manifest, cases: Sequence[Case]) -> dict[int, Feed]:
+    """A golden feed for each number of rows, ascending."""
+    feeds: dict[int, Feed] = {}
     for case in cases:
-        if case.signature != signature:
-            continue
-        rows = batch_size(manifest.signatures[signature], case.feed) or 0
-        medians = _medians(signature, case.feed, able)
-        best = min(medians, key=lambda name: medians[name])
-        if not choices or choices[-1][1] != best:
-            choices.append((rows, best))
-    return choices or [(0, next(iter(able)))]
+        if case.signature == signature:
+            feeds.setdefault(batch_size(manifest.signatures[signature], case.feed) or 0, case.feed)
+    return dict(sorted(feeds.items()))
 
 
-def _medians(signature: str, feed: Feed, able: Mapping[str, OpenedServable]) -> dict[str, float]:
+def _choices(
+    feeds: Mapping[int, Feed], signature: str, able: Mapping[str, Servable], clock: Callable[[], float]
+) -> list[Choice]:
+    choices: list[Choice] = []
+    for rows, feed in feeds.items():
+        medians = _medians(signature, feed, able, clock)
+        best = min(medians, key=lambda name: medians[name], default=None)
+        if best is not None and (not choices or choices[-1].artifact != best):
+            choices.append(Choice(rows, best, medians[best]))
+    return choices or [Choice(0, next(iter(able)))]
+
+
+def _medians(signature: str, feed: Feed, able: Mapping[str, Servable], clock: Callable[[], float]) -> dict[str, float]:
     """Median seconds of each candidate; rounds interleaved, so that a slow moment of the machine hits all alike."""
     samples: dict[str, list[float]] = {}
     for name, servable in able.items():
@@ -119,13 +161,22 @@ def _medians(signature: str, feed: Feed, able: Mapping[str, OpenedServable]) -> 
             samples[name] = []
         except ToolkitError as error:
             log.warning("%s does not run %s: %s", name, signature, error.message)
-    spent = dict.fromkeys(samples, 0.0)
     for _ in range(_ROUNDS):
         for name, found in samples.items():
-            if found and spent[name] > _BUDGET_S:
+            if sum(found) > _BUDGET_S:
                 continue
-            started = time.perf_counter()
+            started = clock()
             able[name].run(signature, feed)
-            found.append(time.perf_counter() - started)
-            spent[name] += found[-1]
+            found.append(clock() - started)
     return {name: statistics.median(found) for name, found in samples.items()}
+
+
+def _candidates(manifest: Manifest, *, allow_lossy: bool) -> dict[str, tuple[Artifact, str]]:
+    found: dict[str, tuple[Artifact, str]] = {}
+    for runtime in RUNTIMES.load_all():
+        if runtime.name == "restored":
+            continue  # the Python loader of the same file: never ahead of the graph-mode one
+        for artifact in artifacts_for(manifest, runtime.name):
+            if not artifact.variant or allow_lossy:
+                found.setdefault(artifact.name, (artifact, runtime.name))
+    return found

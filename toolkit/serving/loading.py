@@ -7,10 +7,19 @@ from pathlib import Path
 from toolkit.core.artifact import MANIFEST
 from toolkit.errors import Fault, ServingError
 from toolkit.graphs.unsafe import reaches_of
-from toolkit.serving.fastest import FASTEST, open_fastest
-from toolkit.serving.servables import SAVED_MODEL, Loading, Servable, load_servable
+from toolkit.serving.fastest import FASTEST, FastestServable, open_fastest
+from toolkit.serving.scheme import Scheme
+from toolkit.serving.servables import (
+    BATCHING_FILE,
+    SAVED_MODEL,
+    Loading,
+    OpenedServable,
+    Servable,
+    load_servable,
+)
 from toolkit.serving.warmup import warm_up
-from toolkit.wire import protos
+from toolkit.wire import lifecycle_wording, protos
+from toolkit.wire.settings import BatchingParameters, read_batching
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +33,8 @@ class Loader:
         warm_up: whether recorded requests are replayed before a version is AVAILABLE.
         iterations: how often each of them.
         allow_unsafe: load graphs that touch files, run Python or open the network.
-        allow_lossy: let `fastest` choose among the quantized artifacts too.
+        allow_lossy: let quantized artifacts answer too.
+        own_batching: read the batching parameters that a version brings along.
     """
 
     loading: Loading = field(default_factory=Loading)
@@ -32,6 +42,7 @@ class Loader:
     iterations: int = 1
     allow_unsafe: bool = False
     allow_lossy: bool = False
+    own_batching: bool = False
 
     def __call__(self, name: str, version: int, directory: Path) -> Servable:
         """The servable of a version.
@@ -39,20 +50,34 @@ class Loader:
         Raises:
             ToolkitError: it does not load, is not safe, or does not run its warm-up requests.
         """
+        if directory.is_file():
+            raise lifecycle_wording.version_is_a_file(name, version, str(directory))
         saved = next((path for path in (directory, directory / "saved_model") if (path / SAVED_MODEL).is_file()), None)
         if saved is not None and not self.allow_unsafe:
             refuse_unsafe(saved / SAVED_MODEL)
-        if self.loading.runtime == FASTEST and (directory / MANIFEST).is_file():
-            servable = open_fastest(directory, self.loading, allow_lossy=self.allow_lossy)
-        else:
-            servable = load_servable(directory, self.loading)
+        own = self._own_batching(directory)
+        servable = self._open(directory)
         try:
+            servable.batching = own
             count = warm_up(servable, saved, self.iterations) if self.warm_up and saved is not None else 0
         except BaseException:
             servable.close()
             raise
         log.info("loaded %s version %d as %s, %d warm-up requests", name, version, servable.artifact, count)
         return servable
+
+    def _own_batching(self, directory: Path) -> BatchingParameters | None:
+        file = directory / BATCHING_FILE
+        if not self.own_batching or not file.is_file():
+            return None
+        parameters = read_batching(file.read_text(encoding="utf-8"))
+        Scheme.of(parameters)  # what makes no sense fails the load and not a request
+        return parameters
+
+    def _open(self, directory: Path) -> OpenedServable | FastestServable:
+        if self.loading.runtime == FASTEST and (directory / MANIFEST).is_file():
+            return open_fastest(directory, self.loading, allow_lossy=self.allow_lossy)
+        return load_servable(directory, self.loading, allow_lossy=self.allow_lossy)
 
 
 def refuse_unsafe(path: Path) -> None:
@@ -62,7 +87,7 @@ def refuse_unsafe(path: Path) -> None:
         ServingError: names each op and where it stands.
     """
     saved = protos.parse(protos.SavedModel, path.read_bytes())
-    found = [str(reach) for graph in saved.meta_graphs for reach in reaches_of(graph.graph_def)]
+    found = [str(reach) for meta_graph in saved.meta_graphs for reach in reaches_of(meta_graph)]
     if found:
         raise ServingError(
             f"{path.parent} is not safe to serve: {'; '.join(found[:5])}{' ...' if len(found) > 5 else ''}",

@@ -8,13 +8,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from toolkit.core.artifact import MANIFEST, Artifact, Manifest, read_manifest
+from toolkit.core.artifact import MANIFEST, Artifact, Manifest
 from toolkit.core.plugins import FORMATS, RUNTIMES, Opening, Runtime
 from toolkit.core.runner import Runner
 from toolkit.core.tensors import Feed, Outputs, Signature
 from toolkit.errors import Fault, ServingError, nearest
+from toolkit.verifying.bundle import check_files
 from toolkit.wire import lifecycle_wording as wording
-from toolkit.wire.settings import BatchingParameters, read_batching
+from toolkit.wire.settings import BatchingParameters
 from toolkit.wire.signatures import ServedSignature, read_saved_model, write_signature
 
 SAVED_MODEL = "saved_model.pb"
@@ -146,7 +147,7 @@ class OpenedServable:
         self._stack.close()
 
 
-def load_servable(directory: Path, loading: Loading) -> Servable:
+def load_servable(directory: Path, loading: Loading, *, allow_lossy: bool = False) -> OpenedServable:
     """The servable in a version's directory, opened so that a load error shows now and not at the first request.
 
     Raises:
@@ -154,7 +155,7 @@ def load_servable(directory: Path, loading: Loading) -> Servable:
         ToolkitError: a bundle whose artifact did not pass, or a file that its runtime refuses.
     """
     if (directory / MANIFEST).is_file():
-        servable = _from_bundle(directory, loading)
+        servable = _from_bundle(directory, loading, allow_lossy=allow_lossy)
     elif (directory / TFLITE_FILE).is_file() and (loading.prefer_tflite or not (directory / SAVED_MODEL).is_file()):
         servable = _from_tflite(directory / TFLITE_FILE, loading)
     elif (directory / SAVED_MODEL).is_file():
@@ -168,9 +169,6 @@ def load_servable(directory: Path, loading: Loading) -> Servable:
         servable = _opened("saved_model", "saved_model", signatures, dict.fromkeys(signatures, directory), loading)
     else:
         raise wording.not_a_saved_model(str(directory))
-    own = directory / BATCHING_FILE
-    if own.is_file():
-        servable.batching = read_batching(own.read_text())
     try:
         for signature in servable.signatures:
             # TensorFlow keeps its initialisation op among the signatures; it cannot be asked.
@@ -197,8 +195,14 @@ def bundle_servable(
     return _opened(runtime, artifact.name, _bundle_signatures(directory, manifest, list(paths)), paths, loading)
 
 
-def _from_bundle(directory: Path, loading: Loading) -> OpenedServable:
-    manifest = read_manifest(directory)
+def proven_manifest(directory: Path) -> Manifest:
+    """The manifest of a bundle that is as it was built, every file of it, and whose artifacts agreed with the model.
+
+    Raises:
+        ParityError: a file was changed.
+        ServingError: an artifact did not agree.
+    """
+    manifest = check_files(directory, besides=(BATCHING_FILE,))
     failed = [artifact.name for artifact in manifest.artifacts if artifact.parity.status == "fail"]
     if failed:
         raise ServingError(
@@ -206,12 +210,19 @@ def _from_bundle(directory: Path, loading: Loading) -> OpenedServable:
             hint="build it again; serve only what was proven",
             fault=Fault.PRECONDITION,
         )
-    found = artifacts_for(manifest, loading.runtime)
+    return manifest
+
+
+def _from_bundle(directory: Path, loading: Loading, *, allow_lossy: bool) -> OpenedServable:
+    manifest = proven_manifest(directory)
+    able = artifacts_for(manifest, loading.runtime)
+    found = [artifact for artifact in able if allow_lossy or not artifact.variant]
     if not found:
         names = [artifact.name for artifact in manifest.artifacts if artifact.parity.status == "pass"]
+        lossy = "; --allow-lossy lets a quantized one answer" if able else ""
         raise ServingError(
             f"{directory} has no artifact for --runtime {loading.runtime}",
-            hint=f"it has {', '.join(names)}; {nearest(loading.runtime, RUNTIMES.names())}",
+            hint=f"it has {', '.join(names)}{lossy}; {nearest(loading.runtime, RUNTIMES.names())}",
             fault=Fault.PRECONDITION,
         )
     return bundle_servable(directory, manifest, found[0], loading.runtime, loading)

@@ -1,22 +1,28 @@
 """Replays a version's recorded requests before it answers: assets.extra/tf_serving_warmup_requests."""
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import google_crc32c
 
-from toolkit.errors import Fault, ServingError, WireError
+from toolkit.core.tensors import Outputs
+from toolkit.errors import WireError
 from toolkit.serving.servables import Servable
 from toolkit.wire import lifecycle_wording as wording
-from toolkit.wire.messages import ExamplesRequest, MultiRequest, PredictRequest
-from toolkit.wire.plans import Plan, plan_classify, plan_multi, plan_predict, plan_regress
+from toolkit.wire.messages import ExamplesRequest, MultiRequest, PredictRequest, Target
+from toolkit.wire.plans import Plan, classification, plan_classify, plan_multi, plan_predict, plan_regress, regression
 from toolkit.wire.rpc_examples import decode_warmup_record
+from toolkit.wire.signatures import CLASSIFY_METHOD, REGRESS_METHOD
 
 WARMUP_FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 _HEADER = struct.Struct("<QI")
 _FOOTER = struct.Struct("<I")
 _MASK = 0xA282EAD8  # of TFRecord's checksums (tensorflow/core/lib/hash/crc32c.h)
+# Kinds of PredictionLog that TensorFlow Serving does not replay, by the numbers that it names them by.
+_UNSUPPORTED = {"session_run_log": 5, "predict_streamed_log": 7}
+Interpret = Callable[[Plan, Target, Outputs], object]
+_INTERPRETS: Mapping[str, Interpret] = {CLASSIFY_METHOD: classification, REGRESS_METHOD: regression}
 
 
 def warm_up(servable: Servable, directory: Path, iterations: int = 1) -> int:
@@ -28,63 +34,71 @@ def warm_up(servable: Servable, directory: Path, iterations: int = 1) -> int:
     path = directory / WARMUP_FILE
     if not path.is_file():
         return 0
-    records = list(read_records(path))
-    for record in records:
-        for plan in _plans(servable, record, path):
-            for _ in range(max(1, iterations)):
-                servable.run(plan.signature.name, plan.feed)
-    return len(records)
-
-
-def read_records(path: Path) -> Iterator[bytes]:
-    """The records of a TFRecord file.
-
-    Raises:
-        ServingError: the file is damaged, or holds more than TensorFlow Serving takes; in its words.
-    """
-    content = path.read_bytes()
-    at, count = 0, 0
-    while at < len(content):
-        start = at
-        if len(content) - at < _HEADER.size:
-            raise _truncated(start)
-        length, checksum = _HEADER.unpack_from(content, at)
-        if _masked(content[at : at + 8]) != checksum:
-            raise wording.warmup_not_tfrecord(start)
-        at += _HEADER.size
-        if length + _FOOTER.size > len(content) - at:
-            raise _truncated(start)
-        record = content[at : at + length]
-        if _masked(record) != _FOOTER.unpack_from(content, at + length)[0]:
-            raise wording.warmup_not_tfrecord(start)
-        at += length + _FOOTER.size
+    count = 0
+    for record in read_records(path):
         count += 1
         if count > wording.MAX_WARMUP_RECORDS:
             raise wording.too_many_warmup_records(str(path))
+        run = _reader(servable, record, path)
+        for _ in range(max(1, iterations)):
+            run()
+    return count
+
+
+def read_records(path: Path) -> Iterator[bytes]:
+    """The records of a TFRecord file; a few bytes at its end that are no header are passed over, as TensorFlow does.
+
+    Raises:
+        ServingError: the file is damaged; in TensorFlow Serving's words.
+    """
+    content = path.read_bytes()
+    at = 0
+    while len(content) - at >= _HEADER.size:
+        start, body = at, at + _HEADER.size
+        length, checksum = _HEADER.unpack_from(content, start)
+        if _masked(content[start : start + 8]) != checksum:
+            raise wording.warmup_corrupted(start)
+        at = body + length + _FOOTER.size
+        if at > len(content):
+            raise wording.warmup_truncated(start)
+        record = content[body : body + length]
+        if _masked(record) != _FOOTER.unpack_from(content, body + length)[0]:
+            raise wording.warmup_corrupted(body)
         yield record
 
 
-def _plans(servable: Servable, record: bytes, path: Path) -> tuple[Plan, ...]:
+def _reader(servable: Servable, record: bytes, path: Path) -> Callable[[], None]:
+    """What one record asks for, interpreted as the answer of a request would be."""
     try:
         kind, request = decode_warmup_record(record)
     except WireError as error:
         raise wording.warmup_record_unreadable(record, str(path)) from error
+    if kind in _UNSUPPORTED:
+        raise wording.warmup_kind_unsupported(_UNSUPPORTED[kind])
+    plans: Sequence[tuple[Plan, Interpret]] = ()
     signatures = servable.signatures
     if isinstance(request, PredictRequest):
-        return (plan_predict(signatures, request),)
-    if isinstance(request, MultiRequest):
-        return plan_multi(signatures, request)
-    if isinstance(request, ExamplesRequest):
-        return ((plan_classify if kind == "classify_log" else plan_regress)(signatures, request),)
-    return ()
+        plans = [(plan_predict(signatures, request), _as_it_is)]
+    elif isinstance(request, MultiRequest):
+        interprets = [_INTERPRETS[task.method] for task in request.tasks if task.method in _INTERPRETS]
+        plans = list(zip(plan_multi(signatures, request), interprets, strict=True))
+    elif isinstance(request, ExamplesRequest) and kind == "classify_log":
+        plans = [(plan_classify(signatures, request), classification)]
+    elif isinstance(request, ExamplesRequest):
+        plans = [(plan_regress(signatures, request), regression)]
+    return lambda: _run(servable, plans)
+
+
+def _run(servable: Servable, plans: "Sequence[tuple[Plan, Interpret]]") -> None:
+    for plan, interpret in plans:
+        found = servable.run(plan.signature.name, plan.feed)
+        interpret(plan, Target(""), {name: found[name] for name in plan.outputs})
+
+
+def _as_it_is(_plan: Plan, _target: Target, _outputs: Outputs) -> None:
+    pass
 
 
 def _masked(content: bytes) -> int:
     crc = int(google_crc32c.value(content))
     return ((crc >> 15 | crc << 17) + _MASK) & 0xFFFFFFFF
-
-
-def _truncated(offset: int) -> ServingError:
-    return ServingError(
-        f"truncated record at {offset}", hint="publish whole versions, by rename", fault=Fault.DATA_LOSS
-    )

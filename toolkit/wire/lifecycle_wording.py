@@ -145,13 +145,30 @@ def too_many_warmup_records(path: str) -> ServingError:
     )
 
 
-def warmup_not_tfrecord(offset: int) -> ServingError:
-    """A warm-up file that is no TFRecord file."""
+def warmup_corrupted(offset: int) -> ServingError:
+    """A warm-up file whose bytes do not have their checksum, or that is no TFRecord file at all."""
+    return _warmup_lost(f"corrupted record at {offset}" + ("" if offset else " (Is this even a TFRecord file?)"))
+
+
+def warmup_truncated(offset: int) -> ServingError:
+    """A warm-up file that ends within a record."""
+    return _warmup_lost(f"truncated record at {offset}' failed with Read less bytes than requested")
+
+
+def _warmup_lost(problem: str) -> ServingError:
     return ServingError(
-        f"corrupted record at {offset} (Is this even a TFRecord file?). "
-        "Please verify your warmup data is in TFRecord format.",
+        f"{problem}. Please verify your warmup data is in TFRecord format.",
         hint="write it with TFRecordWriter, or start with --enable_model_warmup=false",
         fault=Fault.DATA_LOSS,
+    )
+
+
+def warmup_kind_unsupported(number: int) -> ServingError:
+    """A warm-up record of a request that is not replayed; kinds are named by their number in PredictionLog."""
+    return ServingError(
+        f"Unsupported log_type for warmup: {number}",
+        hint="record predict, classify, regress and multi inference requests",
+        fault=Fault.UNIMPLEMENTED,
     )
 
 
