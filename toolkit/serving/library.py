@@ -61,6 +61,7 @@ class Library:
         self._slots = threading.Semaphore(max(1, lifecycle.load_threads))
         self._stopping = threading.Event()
         self._looks = itertools.count(1)
+        self._threads: list[threading.Thread] = []
         self._poller = threading.Thread(target=self._poll_forever, name="poll-versions", daemon=True)
 
     def start(self, models: Sequence[ModelConfig]) -> None:
@@ -83,8 +84,11 @@ class Library:
                 model.want({})
                 self._advance(model)
             self._changed.notify_all()
-            # A runtime must not be loading or closing a model while the interpreter ends: that aborts the process.
             self._changed.wait_for(lambda: all(map(ModelVersions.idle, self._models.values())), timeout_s)
+            threads = list(self._threads)
+        # A thread that leaves a runtime's native code while the interpreter ends aborts the process.
+        for thread in threads:
+            thread.join(timeout_s)
 
     @contextmanager
     def lease(self, target: Target) -> Iterator[Lease]:
@@ -231,7 +235,7 @@ class Library:
         following = model.next_to_load()
         if following is not None and not self._stopping.is_set():
             following.state = State.LOADING
-            threading.Thread(target=self._load_version, args=(model, following), daemon=True).start()
+            self._aside(lambda: self._load_version(model, following))
         self._changed.notify_all()
 
     def _load_version(self, model: ModelVersions, version: Version) -> None:
@@ -291,7 +295,13 @@ class Library:
                 self._models[name].ended(version)
                 self._advance(self._models[name])
 
-        threading.Thread(target=end, daemon=True).start()
+        self._aside(end)
+
+    def _aside(self, work: Callable[[], None]) -> None:
+        """Runs on a thread of its own what may take long; the lock is held."""
+        self._threads = [thread for thread in self._threads if thread.is_alive()]
+        self._threads.append(threading.Thread(target=work, daemon=True))
+        self._threads[-1].start()
 
 
 def _differs(before: ModelConfig | None, after: ModelConfig) -> bool:

@@ -1,0 +1,175 @@
+"""`tfx-export serve` as a process: the ready line, signals, a taken port, a bad model, and the official client."""
+
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.golden.replaying import DATA
+
+PATIENCE_S = 120.0
+HP2 = DATA / "models" / "saved_model_half_plus_two_cpu"
+
+
+@dataclass(frozen=True)
+class Server:
+    """A process that serves."""
+
+    process: "subprocess.Popen[str]"
+    ready: Mapping[str, Any]
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Signals it, and waits for its exit code."""
+        self.process.send_signal(number)
+        return self.process.wait(PATIENCE_S)
+
+
+@contextmanager
+def serving(root: Path, *words: object) -> Iterator[Server]:
+    """A server of its own process, with any free ports."""
+    given = [str(word) for word in words]
+    line = [sys.executable, "-m", "toolkit.cli.main", "serve", *given, "--port=0", "--rest_api_port=0"]
+    process = subprocess.Popen(line, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    clock = threading.Timer(PATIENCE_S, process.kill)
+    clock.start()
+    try:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        if not first:
+            assert process.stderr is not None
+            pytest.fail(process.stderr.read())
+        yield Server(process, json.loads(first))
+    finally:
+        clock.cancel()
+        process.kill()
+        process.communicate()
+
+
+def refused(root: Path, *words: object) -> tuple[int, str]:
+    """The exit code and complaint of a server that does not start."""
+    line = [sys.executable, "-m", "toolkit.cli.main", "serve", *map(str, words)]
+    done = subprocess.run(line, cwd=root, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert done.stdout == ""
+    return done.returncode, done.stderr
+
+
+@pytest.fixture(scope="module")
+def served(root: Path) -> Iterator[Server]:
+    """One server of a public SavedModel, for the tests that only ask."""
+    with serving(
+        root, "--model_name", "hp2", f"--model_base_path={HP2}", "--enable_grpc_healthcheck_service"
+    ) as server:
+        yield server
+
+
+def test_the_ready_line_has_the_ports_and_the_models(served: Server) -> None:
+    assert served.ready["ready"] is True
+    assert served.ready["models"] == {"hp2": {"123": "AVAILABLE"}}
+    assert served.ready["grpc_port"] != served.ready["rest_api_port"]
+
+
+OFFICIAL_CLIENT = """
+import sys
+import grpc
+import tensorflow as tf
+from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc, predict_pb2, prediction_service_pb2_grpc
+
+channel = grpc.insecure_channel(f"127.0.0.1:{sys.argv[1]}")
+request = predict_pb2.PredictRequest()
+request.model_spec.name = "hp2"
+request.inputs["x"].CopyFrom(tf.make_tensor_proto([1.0, 2.0, 5.0]))
+answer = prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(request, 60)
+print(tf.make_ndarray(answer.outputs["y"]).tolist(), answer.model_spec.version.value)
+status = get_model_status_pb2.GetModelStatusRequest()
+status.model_spec.name = "hp2"
+found = model_service_pb2_grpc.ModelServiceStub(channel).GetModelStatus(status, 60)
+print([(one.version, one.state) for one in found.model_version_status])
+"""
+
+
+def test_the_official_client_is_answered(served: Server, root: Path) -> None:
+    words = [sys.executable, "-c", OFFICIAL_CLIENT, str(served.ready["grpc_port"])]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+    assert done.stdout.splitlines() == ["[2.5, 3.0, 4.5] 123", "[(123, 30)]"]
+
+
+def test_curl_is_answered(served: Server) -> None:
+    url = f"http://127.0.0.1:{served.ready['rest_api_port']}/v1/models/hp2:predict"
+    line = ["curl", "-sS", "-d", '{"instances": [1.0, 2.0, 5.0]}', "-X", "POST", url]
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    done = subprocess.run(line, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+    assert json.loads(done.stdout) == {"predictions": [2.5, 3.0, 4.5]}
+
+
+def test_a_taken_port_ends_with_four_and_says_which(served: Server, root: Path) -> None:
+    for flag in ("grpc_port", "rest_api_port"):
+        taken = served.ready[flag]
+        ports = ("--port=0", f"--rest_api_port={taken}") if flag == "rest_api_port" else (f"--port={taken}",)
+        code, said = refused(root, f"--model_base_path={HP2}", *ports)
+        assert (code, f"error: cannot listen on 127.0.0.1:{taken}" in said) == (4, True)
+        assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_with_zero(number: signal.Signals, root: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    # Nothing to load: the process is all that is looked at.
+    with serving(root, f"--model_base_path={tmp_path / 'empty'}") as server:
+        assert server.end(number) == 0
+
+
+def test_one_bad_model_keeps_no_other_from_serving_but_with_strict_start(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "bad" / "1").mkdir(parents=True)
+    config = tmp_path / "models.config"
+    entry = 'config {{ name: "{}" base_path: "{}" model_platform: "tensorflow" }}'
+    listed = " ".join(entry.format(name, path) for name, path in (("bad", tmp_path / "bad"), ("good", HP2)))
+    config.write_text(f"model_config_list {{ {listed} }}")
+    flags = (f"--model_config_file={config}", "--max_num_load_retries=0")
+    with serving(root, *flags) as server:
+        assert server.ready["models"] == {"bad": {"1": "END"}, "good": {"123": "AVAILABLE"}}
+    code, said = refused(root, *flags, "--strict-start", "--port=0")
+    assert code == 2
+    assert "1 servable(s) did not become available: {{{name: bad version: 1} due to error: NOT_FOUND" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "hint"),
+    [
+        (["--prot=1"], "No such option '--prot'", "--help"),
+        (["--port=abc"], "'abc' is not a valid integer", "--help"),
+        (["nothere"], "there is no model 'nothere'", "known: "),
+        (["mlp", "--model_base_path=/m"], "both say what to serve", "leave one out"),
+        ([], "Both server_options.model_base_path and", "--model_config_file"),
+    ],
+)
+def test_what_makes_no_sense_is_one_line_with_a_hint(words: list[str], error: str, hint: str, root: Path) -> None:
+    code, said = refused(root, *words)
+    first, second = said.splitlines()
+    assert code == 2
+    assert first.startswith("error: ")
+    assert error in first
+    assert re.match(r"hint: ", second)
+    assert hint in second
+
+
+def test_a_flag_without_meaning_here_is_a_warning(root: Path) -> None:
+    _, said = refused(root, "--enable_profiler=false", "--model_base_path=rel")
+    assert said.startswith("warning: --enable_profiler changes nothing here: ")
+
+
+def test_a_bundle_a_model_folder_and_all_of_them_are_served(shipped: Callable[[str], Path], root: Path) -> None:
+    bundle = shipped("square")
+    for place in (bundle, bundle.parent, bundle.parent.parent):
+        with serving(root, place, "--runtime", "onnx") as server:
+            assert server.ready["models"]["square"] == {bundle.name: "AVAILABLE"}
