@@ -10,13 +10,37 @@ TOOLCHAIN = (
 )
 
 
-def available_bytes() -> int | None:
-    """Memory that can be had without swapping (MemAvailable of proc(5)); None where the system does not say."""
+def available_bytes(root: Path = Path("/")) -> int | None:
+    """Memory that can be had without swapping, by the machine and by the container; None where nothing says."""
+    groups = root / "sys/fs/cgroup"
+    found = [
+        _of_machine(root / "proc/meminfo"),
+        _of_container(groups, "memory.max", "memory.current", "inactive_file"),
+        _of_container(groups / "memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ]
+    return min((size for size in found if size is not None), default=None)
+
+
+def _of_machine(meminfo: Path) -> int | None:
+    sizes = _table(meminfo)
+    return sizes["MemAvailable:"] * 1024 if "MemAvailable:" in sizes else None  # proc(5): in kB
+
+
+def _of_container(group: Path, limit_name: str, used_name: str, droppable: str) -> int | None:
+    """What the limit leaves; file pages that nobody uses can be dropped and count as free (cgroups(7))."""
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-    except OSError:
+        limit, used = (int((group / name).read_text()) for name in (limit_name, used_name))
+    except (OSError, ValueError):  # no container of this version, or one whose limit is "max"
         return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), None)
+    return max(0, limit - used + _table(group / "memory.stat").get(droppable, 0))
+
+
+def _table(path: Path) -> dict[str, int]:
+    try:
+        rows = [line.split() for line in path.read_text().splitlines()]
+    except OSError:
+        return {}
+    return {row[0]: int(row[1]) for row in rows if len(row) > 1 and row[1].isdigit()}
 
 
 def toolchain() -> dict[str, str]:
