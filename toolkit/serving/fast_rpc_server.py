@@ -152,7 +152,7 @@ class FastRpcServer(RpcServer):
         kind = (request.target, len(body)) if request is not None else None
         if self.capacity.inline and kind is not None and self._paces.short(kind):
             answer = self._answer(call, body, request)
-            self._paces.learn(kind, time.perf_counter_ns() - started_ns)
+            self._paces.ran(kind, time.perf_counter_ns() - started_ns)
             self._finish(call, answer)
             return
         call.core.start_server_batch((cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS),), _Step(self._closed, call))
@@ -165,7 +165,7 @@ class FastRpcServer(RpcServer):
         started_ns = time.perf_counter_ns()
         answer = self._answer(call, body, request)
         if kind is not None:
-            self._paces.learn(kind, time.perf_counter_ns() - started_ns)
+            self._paces.ran_pooled(kind, time.perf_counter_ns() - started_ns)
         with call.lock:
             if not call.over:
                 call.due += 1

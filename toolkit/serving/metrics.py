@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import prometheus_client
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import Metric
 
+from toolkit.serving.histograms import Cell, Histograms
 from toolkit.serving.timing import PHASES, Timing
 from toolkit.wire.codes import Code
 
@@ -52,22 +53,21 @@ class Metrics:
         self._requests = _Requests()
         self.registry.register(self._requests)
         latency, runtime = ("model_name", "API", "entrypoint", "status"), ("model_name", "API", "runtime")
-        self._latency = self._histogram("request_latency", "Microseconds of a whole request.", latency)
-        self._runtime = self._histogram("runtime_latency", "Microseconds inside the runtime.", runtime)
-        self._phases = Histogram(
-            "tfx_phase_seconds",
-            "Where the time of answered requests went.",
-            ("model_name", "api", "phase"),
-            buckets=_PHASE_BUCKETS,
-            registry=self.registry,
-        )
+        name, text = f"{_PREFIX}request_latency", "Microseconds of a whole request."
+        self._latency = self._histograms(name, text, latency, _LATENCY_BUCKETS)
+        name, text = f"{_PREFIX}runtime_latency", "Microseconds inside the runtime."
+        self._runtime = self._histograms(name, text, runtime, _LATENCY_BUCKETS)
+        name, text = "tfx_phase_seconds", "Where the time of answered requests went."
+        self._phases = self._histograms(name, text, ("model_name", "api", "phase"), _PHASE_BUCKETS)
         self._refused = Counter(
             "tfx_refused", "Requests refused before they cost work.", ("entrypoint", "reason"), registry=self.registry
         )
         self._cells: dict[tuple[str, str, str, Code], _Cells] = {}
 
-    def _histogram(self, name: str, text: str, labels: tuple[str, ...]) -> Histogram:
-        return Histogram(_PREFIX + name, text, labels, buckets=_LATENCY_BUCKETS, registry=self.registry)
+    def _histograms(self, name: str, text: str, labels: tuple[str, ...], bounds: tuple[float, ...]) -> Histograms:
+        made = Histograms(name, text, labels, bounds)
+        self.registry.register(made)
+        return made
 
     def gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
         """Shows a number that is read when the page is."""
@@ -115,9 +115,9 @@ _RUNS = frozenset({"Predict", "Classify", "Regress", "MultiInference"})
 class _Cells:
     """The cells that requests of one kind fall into, looked up once."""
 
-    latency: Histogram
-    runtime: Histogram
-    phases: list[tuple[str, Histogram]]
+    latency: Cell
+    runtime: Cell
+    phases: list[tuple[str, Cell]]
 
 
 class _Requests:

@@ -1,7 +1,7 @@
 """What TensorFlow Serving's protocols say, as plain data that no transport and no protobuf shows through."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
@@ -49,7 +49,7 @@ class Target:
 
     def answered_by(self, version: int) -> "Target":
         """The target as an answer names it: the version that answered and the signature by its name."""
-        return replace(self, version=version, label=None, signature=self.signature_name)
+        return Target(self.model, version, None, self.signature_name)
 
 
 @dataclass(frozen=True, slots=True)

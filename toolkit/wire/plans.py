@@ -98,6 +98,8 @@ def _filtered(signature: ServedSignature, output_filter: tuple[str, ...]) -> tup
 
 
 def _check_dtypes(signature: ServedSignature, feed: Feed) -> None:
+    if all([dtype_of(array).number == signature.inputs[alias].number for alias, array in feed.items()]):  # noqa: C419
+        return
     # TensorFlow sorts what is fed by the tensors' names in the graph, and counts its arguments so.
     ordered = sorted(feed, key=lambda alias: signature.inputs[alias].name)
     for index, alias in enumerate(ordered):
