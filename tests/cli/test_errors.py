@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from toolkit.errors import StoreError
+
 Write = Callable[[str, str], Path]
 Cli = Callable[..., Any]
 HEAD = "import tensorflow as tf\nfrom toolkit import ModelSpec, Signature, TensorSpec\n"
@@ -198,20 +200,45 @@ def test_a_place_that_cannot_be_written_is_exit_4(write: Write, cli: Cli) -> Non
     assert "hint: a file is where a folder should be: move it away" in said.err
 
 
-def test_a_full_disk_is_exit_4(write: Write, cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from toolkit.building import pipeline
+def full_for_python(*_: Any) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
-    def full(path: Path, *_: Any) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device", str(path))
 
+def full_for_tensorflow(*_: Any) -> None:
+    import tensorflow as tf
+
+    raise tf.errors.UnknownError(None, None, "{{node SaveV2}} part-00000; No space left on device [Op:SaveV2]")
+
+
+@pytest.mark.parametrize(
+    ("place", "full"),
+    [
+        ("toolkit.building.pipeline.write_golden", full_for_python),
+        ("toolkit.formats.saved_model.write", full_for_tensorflow),
+        ("toolkit.formats.saved_model.write", full_for_python),
+    ],
+)
+def test_a_full_disk_is_exit_4(
+    write: Write, cli: Cli, project: Path, monkeypatch: pytest.MonkeyPatch, *, place: str, full: Callable[..., None]
+) -> None:
     write("models/net.py", model())
-    monkeypatch.setattr(pipeline, "write_golden", full)
+    monkeypatch.setattr(place, full)
     said = cli("build", "net")
     assert said.code == 4
     assert "no space left on device" in said.err
     assert "bytes free)" in said.err
     assert "hint: free some space" in said.err
     assert not (project / "exported").exists()
+
+
+def test_a_disk_that_is_full_for_a_converter_is_no_fault_of_the_format(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from toolkit.building import jobs
+
+    monkeypatch.setattr(jobs, "_reopen", full_for_python)
+    with pytest.raises(StoreError, match=r"onnx: no space left on device \(.* bytes free\)"):
+        jobs.convert("onnx", project, project / "onnx", {})
 
 
 @pytest.mark.parametrize(

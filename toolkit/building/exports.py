@@ -10,7 +10,7 @@ from toolkit.building.isolate import Isolated
 from toolkit.building.jobs import convert
 from toolkit.building.machine import available_bytes
 from toolkit.core.artifact import Artifact
-from toolkit.core.files import FULL
+from toolkit.core.files import refuse_if_full
 from toolkit.core.model import TracedModel
 from toolkit.core.parity import Parity
 from toolkit.core.plugins import FORMATS, Format
@@ -77,8 +77,7 @@ class Exporter:
         except ToolkitError:
             raise
         except Exception as error:  # runs TensorFlow over whatever the model's graph holds
-            if isinstance(error, OSError) and error.errno in FULL:
-                raise
+            refuse_if_full(error, directory)
             raise ExportError(
                 f"'{self._traced.spec.name}' cannot be written as {plugin.name}: {first_line(error)}",
                 hint="-v shows what TensorFlow wrote",

@@ -8,6 +8,7 @@ from importlib import import_module
 from pathlib import Path
 
 from toolkit.core.artifact import Manifest
+from toolkit.core.files import refuse_if_full
 from toolkit.core.model import ModelSpec, TracedModel, TraceFacts
 from toolkit.core.parity import Allowed, Parity
 from toolkit.core.plugins import FORMATS, RUNTIMES, Opening
@@ -35,9 +36,13 @@ def warm_up() -> None:
 def convert(format_name: str, saved: Path, directory: Path, signatures: Mapping[str, Signature]) -> Sequence[str]:
     """Writes the artifact of one format from the SavedModel at `saved`; gives the export's notes."""
     plugin = FORMATS.load(format_name)
-    # Converters print to both streams; file descriptor 1 of this process goes to the log as well.
-    with redirect_stdout(io.StringIO()):
-        return tuple(plugin.export(_reopen(saved, signatures), directory) or ())
+    try:
+        # Converters print to both streams; file descriptor 1 of this process goes to the log as well.
+        with redirect_stdout(io.StringIO()):
+            return tuple(plugin.export(_reopen(saved, signatures), directory) or ())
+    except Exception as error:
+        refuse_if_full(error, directory)
+        raise
 
 
 def judge_artifact(bundle: Path, manifest: Manifest, name: str, allowed: Mapping[str, Allowed]) -> Parity:

@@ -40,6 +40,18 @@ def storage_error(error: OSError, path: Path) -> StoreError:
     return StoreError(f"{place}: {reason}", hint=_HINTS.get(error.errno or 0, "check the path and its file system"))
 
 
+def refuse_if_full(error: Exception, path: Path) -> None:
+    """Turn a library's error about a full disk into ours: an OSError's number, or the words of TensorFlow's own class.
+
+    Raises:
+        StoreError: it is about that.
+    """
+    number = error.errno if isinstance(error, OSError) else None
+    said = next((full for full in FULL if os.strerror(full) in str(error)), None)
+    if number in FULL or said:
+        raise storage_error(OSError(number or said, os.strerror(number or said or 0)), path) from error
+
+
 def _free(place: Path) -> str:
     for existing in (place, *place.absolute().parents):
         with suppress(OSError):
