@@ -178,6 +178,7 @@ def _loader(flags: _Flags) -> Loader:
         iterations=max(1, int(flags.number("num_request_iterations_for_warmup"))),
         allow_unsafe=flags.on("allow_unsafe_ops"),
         allow_lossy=flags.on("allow_lossy"),
+        own_batching=flags.on("enable_batching") and flags.on("enable_per_model_batching_parameters"),
     )
 
 
