@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from toolkit.api import deploy as deploy
     from toolkit.api import open_artifact as open_artifact
     from toolkit.api import predict as predict
+    from toolkit.api import serve as serve
     from toolkit.api import verify as verify
     from toolkit.core.model import ModelSpec as ModelSpec
     from toolkit.core.parity import Tolerance as Tolerance
@@ -24,6 +25,7 @@ _HOMES = {
     "deploy": "toolkit.api",
     "open_artifact": "toolkit.api",
     "predict": "toolkit.api",
+    "serve": "toolkit.api",
     "verify": "toolkit.api",
     "ModelSpec": "toolkit.core.model",
     "Tolerance": "toolkit.core.parity",

@@ -21,6 +21,7 @@ from toolkit.wire.endpoints import Reach, is_url, parse_url
 
 if TYPE_CHECKING:
     from toolkit.deploying.deployment import Deployment
+    from toolkit.serving.embedded import ServeRequest, Serving
 
 
 class BuildOptions(TypedDict, total=False):
@@ -149,6 +150,19 @@ def _open_target(
     if isinstance(target, str) and is_url(target):
         return targets.Opened(connect(target, signature=signature, reach=reach), None)
     return targets.open_path(Path(target), artifact, signature)
+
+
+def serve(target: str | Path | None = None, request: "ServeRequest | None" = None) -> "AbstractContextManager[Serving]":
+    """A server in this process, for as long as the context lasts; what it gives names the endpoints.
+
+    Args:
+        target: a model of the project, a folder of bundles, a bundle, or a folder of SavedModel versions; None serves
+            what the request's flags name.
+        request: the flags of `tfx-export serve`, by their names with underscores.
+    """
+    from toolkit.serving.embedded import serve as served  # late: an HTTP and a gRPC server take a while to load
+
+    return served(target, request)
 
 
 def list_models(start: Path) -> list[dict[str, Any]]:

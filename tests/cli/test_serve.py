@@ -82,7 +82,8 @@ OFFICIAL_CLIENT = """
 import sys
 import grpc
 import tensorflow as tf
-from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc, predict_pb2, prediction_service_pb2_grpc
+from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 channel = grpc.insecure_channel(f"127.0.0.1:{sys.argv[1]}")
 request = predict_pb2.PredictRequest()

@@ -1,6 +1,7 @@
 """TensorFlow Serving's flags: every one is known, in every form, and what they name is read and checked."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,12 @@ def test_every_flag_of_the_real_server_is_here_with_its_kind_and_default(name: s
     flag = next(flag for flag in TENSORFLOW_SERVING if flag.name == name)
     assert flag.kind is KINDS[kind]
     if name not in OTHER_DEFAULTS:
-        read = {Kind.INT: int, Kind.FLOAT: float, Kind.BOOL: "true".__eq__, Kind.TEXT: lambda text: text.strip('"')}
+        read: dict[Kind, Callable[[str], Any]] = {
+            Kind.INT: int,
+            Kind.FLOAT: float,
+            Kind.BOOL: "true".__eq__,
+            Kind.TEXT: lambda text: text.strip('"'),
+        }
         assert flag.default == read[flag.kind](default)
 
 
