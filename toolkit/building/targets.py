@@ -34,7 +34,8 @@ def find_bundle(path: Path) -> Path:
     Raises:
         CatalogError: there is none.
     """
-    if (path / MANIFEST).exists():
+    # Without its manifest it is a bundle still, and a damaged one.
+    if (path / MANIFEST).exists() or (path / GOLDEN).exists():
         return path
     below = versions(path) if path.is_dir() else []
     if below:

@@ -10,7 +10,7 @@ from typing import Any
 
 from toolkit.core.parity import Allowed, Check, Deviation, Parity, Tolerance
 from toolkit.core.tensors import Signature, TensorSpec
-from toolkit.errors import ParityError
+from toolkit.errors import CatalogError, ParityError
 
 SCHEMA = 1
 MANIFEST = "manifest.json"
@@ -165,7 +165,7 @@ def read_manifest(bundle: Path) -> Manifest:
         if hashlib.sha256(content.replace(digest.encode(), _NO_DIGEST.encode(), 1)).hexdigest() != digest:
             raise ParityError(f"{path} was changed after it was written", hint="build the bundle again")
         return Manifest.from_json(document)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, CatalogError) as error:
         raise ParityError(f"{path} is damaged: {error!r:.80}", hint="build the bundle again") from error
 
 

@@ -1,7 +1,7 @@
 """Holds a bundle against its own manifest: every byte by hash, every artifact by replaying the golden cases."""
 
 import gc
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -34,9 +34,17 @@ def check_files(bundle: Path, besides: Collection[str] = ()) -> Manifest:
     found += [f"{name} does not belong there" for name in sorted(set(actual) - set(expected))]
     changed = (name for name in sorted(set(expected) & set(actual)) if expected[name] != actual[name])
     found += [f"{name} was changed" for name in changed]
+    found += [f"{path} of {artifact.name} is none of its files" for artifact, path in _strange_paths(manifest)]
     if found:
         raise ParityError(f"{bundle}: {'; '.join(found)}", hint="build the bundle again, or copy it again")
     return manifest
+
+
+def _strange_paths(manifest: Manifest) -> Iterator[tuple[Artifact, str]]:
+    for artifact in manifest.artifacts:
+        for path in artifact.paths.values():
+            if not any(file == path or file.startswith(f"{path}/") for file in artifact.files):
+                yield artifact, path
 
 
 def judge(bundle: Path, manifest: Manifest, name: str, allowed: Mapping[str, Allowed]) -> Parity:
