@@ -7,6 +7,7 @@ from html import escape
 
 WIDTH, LEFT, RIGHT, ROW = 760, 150, 90, 22
 _HEIGHT, _TOP, _BOTTOM = 300, 12, 44
+_VANISHING = 50
 _COLOURS = 12  # classes c0 to c11 of the page
 
 Points = Sequence[tuple[float, float]]
@@ -14,10 +15,48 @@ Points = Sequence[tuple[float, float]]
 
 @dataclass(frozen=True)
 class Axis:
-    """A logarithmic axis: what it is called, and how a value on it is written."""
+    """An axis: what it is called, and how a value on it is written."""
 
     title: str
     text: "Text"
+    logarithmic: bool = True
+
+    def scale(self, values: Sequence[float]) -> "Scale":
+        """The scale that holds these values, with a little room."""
+        if not self.logarithmic:
+            return Scale(0.0, max(values) * 1.02, logarithmic=False)
+        low, high = math.log10(min(values)), math.log10(max(values))
+        room = 0.05 * (high - low) or 0.5
+        return Scale(low - room, high + room)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """From a value to a share of an axis."""
+
+    low: float
+    high: float
+    logarithmic: bool = True
+
+    def place(self, value: float) -> float:
+        """0 at the beginning of the axis, 1 at its end."""
+        at = math.log10(max(value, 1e-300)) if self.logarithmic else value
+        return max(0.0, (at - self.low) / (self.high - self.low))
+
+    @property
+    def ticks(self) -> list[float]:
+        """Round values on it."""
+        if not self.logarithmic:
+            step = 10.0 ** math.floor(math.log10(self.high))
+            step = step / 5 if self.high / step < 2 else step / 2 if self.high / step < 5 else step
+            return [at * step for at in range(math.floor(self.high / step) + 1)]
+        whole = [10.0**power for power in range(math.ceil(self.low), math.floor(self.high) + 1)]
+        if len(whole) >= 3:
+            return whole[:: math.ceil(len(whole) / 7)]
+        powers = range(math.floor(self.low), math.ceil(self.high) + 1)
+        fine = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
+        inside = [value for value in fine if self.low <= math.log10(value) <= self.high]
+        return inside if len(inside) > 1 else [10**self.low, 10**self.high]
 
 
 class Text:
@@ -31,7 +70,7 @@ class Text:
         if self._seconds:
             for limit, factor, unit in ((1e-3, 1e6, "µs"), (1.0, 1e3, "ms"), (math.inf, 1.0, "s")):
                 if value < limit * 0.9995:
-                    return f"{value * factor:.3g} {unit}"
+                    return f"{value * factor:.3g} {unit}" if value < 1000 else f"{value:,.0f} {unit}"
         return f"{value:,.3g} {self._unit}".strip() if value < 1000 else f"{value:,.0f} {self._unit}".strip()
 
 
@@ -39,18 +78,25 @@ SECONDS = Text(seconds=True)
 
 
 def bars(rows: Mapping[str, Mapping[str, float]], text: Text) -> str:
-    """Groups of horizontal bars on a logarithmic scale: row to series to value."""
+    """Groups of horizontal bars: row to series to value; from zero unless some would vanish beside the longest."""
     series = list(dict.fromkeys(name for values in rows.values() for name in values))
     found = [value for values in rows.values() for value in values.values() if value > 0]
     if not found:
         return ""
-    low, high = _decades(found)
+    wide_apart = max(found) > _VANISHING * min(found)
+    scale = (
+        Scale(math.log10(min(found)) - 1, math.log10(max(found)))
+        if wide_apart
+        else Scale(0, max(found), logarithmic=False)
+    )
     parts, y = _legend(series)
+    if wide_apart:
+        parts.append(_text(8, 14, "logarithmic", "small"))
     height_of_bar = max(6, ROW // max(1, len(series)))
     for name, values in rows.items():
         parts.append(_label(name, y + height_of_bar * len(values) / 2))
         for one, value in values.items():
-            width = _log_place(value, low, high, WIDTH - LEFT - RIGHT)
+            width = max(1.0, scale.place(value) * (WIDTH - LEFT - RIGHT))
             shape = f'<rect x="{LEFT}" y="{y}" width="{width:.1f}" height="{height_of_bar - 1}"'
             parts.append(f'{shape} class="c{series.index(one)}"><title>{escape(one)}: {text(value)}</title></rect>')
             parts.append(_text(LEFT + width + 5, y + height_of_bar - 2, text(value), "small"))
@@ -82,34 +128,33 @@ def stacks(rows: Mapping[str, Mapping[str, float]], text: Text) -> str:
 
 
 def lines(series: Mapping[str, Points], x: Axis, y: Axis) -> str:
-    """Curves over logarithmic axes."""
+    """Curves."""
     points = [point for found in series.values() for point in found if point[0] > 0 and point[1] > 0]
     if not points:
         return ""
-    low_x, high_x = _decades([point[0] for point in points])
-    low_y, high_y = _decades([point[1] for point in points])
+    across, up = x.scale([point[0] for point in points]), y.scale([point[1] for point in points])
     legend, top = _legend(list(series))
-    top += _TOP
+    top += _TOP + 10
     wide, tall = WIDTH - LEFT - 20, _HEIGHT - _TOP - _BOTTOM
     parts = list(legend)
-    for value in _ticks(low_x, high_x):
-        at = LEFT + _log_place(value, low_x, high_x, wide)
+    for value in across.ticks:
+        at = LEFT + across.place(value) * wide
         parts.append(f'<line x1="{at:.1f}" y1="{top}" x2="{at:.1f}" y2="{top + tall}" class="grid"/>')
         parts.append(_text(at, top + tall + 14, x.text(value), "small middle"))
-    for value in _ticks(low_y, high_y):
-        at = top + tall - _log_place(value, low_y, high_y, tall)
+    for value in up.ticks:
+        at = top + tall - up.place(value) * tall
         parts.append(f'<line x1="{LEFT}" y1="{at:.1f}" x2="{LEFT + wide}" y2="{at:.1f}" class="grid"/>')
         parts.append(_text(LEFT - 6, at + 4, y.text(value), "small end"))
     for at_series, (name, found) in enumerate(series.items()):
         places = [
-            f"{LEFT + _log_place(px, low_x, high_x, wide):.1f},{top + tall - _log_place(py, low_y, high_y, tall):.1f}"
+            f"{LEFT + across.place(px) * wide:.1f},{top + tall - up.place(py) * tall:.1f}"
             for px, py in found
             if px > 0 and py > 0
         ]
         line = f'<polyline points="{" ".join(places)}" class="line s{at_series % _COLOURS}">'
         parts.append(f"{line}<title>{escape(name)}</title></polyline>")
     parts.append(_text(LEFT + wide / 2, top + tall + 32, x.title, "middle"))
-    parts.append(_text(8, top + 4, y.title, "small"))
+    parts.append(_text(8, top - 10, y.title, "small"))
     return _svg(top + tall + _BOTTOM, parts)
 
 
@@ -136,33 +181,6 @@ def _label(name: str, y: float) -> str:
 
 def _text(x: float, y: float, text: str, kind: str) -> str:
     return f'<text x="{x:.1f}" y="{y:.1f}" class="{kind}">{escape(text)}</text>'
-
-
-def _decades(values: Sequence[float]) -> tuple[float, float]:
-    """The logarithms between which a scale goes; half a decade of room on either side of a single value."""
-    low, high = math.log10(min(values)), math.log10(max(values))
-    room = 0.05 * (high - low) or 0.5
-    return low - room, high + room
-
-
-def _log_place(value: float, low: float, high: float, width: float) -> float:
-    return max(1.0, (math.log10(max(value, 1e-300)) - low) / (high - low) * width)
-
-
-def _ticks(low: float, high: float) -> list[float]:
-    """Powers of ten inside the scale; 1, 2 and 5 where that would leave fewer than three."""
-    whole = [10.0**power for power in range(math.ceil(low), math.floor(high) + 1)]
-    if len(whole) >= 3:
-        step = math.ceil(len(whole) / 7)
-        return whole[::step]
-    span = range(math.floor(low), math.ceil(high) + 1)
-    fine = [
-        factor * 10.0**power
-        for power in span
-        for factor in (1, 2, 5)
-        if low <= math.log10(factor * 10.0**power) <= high
-    ]
-    return fine if len(fine) > 1 else [10**low, 10**high]
 
 
 def spaced(low: float, high: float, count: int) -> list[float]:

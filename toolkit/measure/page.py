@@ -83,11 +83,11 @@ def _distributions(_: Report, rows: Sequence[Measurement]) -> str:
     curves = {}
     for found in rows:
         times = np.quantile(found.samples_ns, shares) / 1e9
-        curves[found.key.path] = [
-            (float(time), float(share) * 99 + 1) for time, share in zip(times, shares, strict=True)
-        ]
+        curves[found.key.path] = [(float(time), float(share) * 100) for time, share in zip(times, shares, strict=True)]
     return charts.lines(
-        curves, charts.Axis("time of a call", charts.SECONDS), charts.Axis("% of calls", charts.Text("%"))
+        curves,
+        charts.Axis("time of a call", charts.SECONDS),
+        charts.Axis("share of calls", charts.Text("%"), logarithmic=False),
     )
 
 
@@ -122,6 +122,7 @@ def _throughput(_: Report, rows: Sequence[Measurement]) -> str:
         curves.setdefault(name, []).append((found.key.batch_size, found.rows_per_s))
     if len({found.key.batch_size for found in rows}) < 2:
         return ""
+    curves = {name: points for name, points in curves.items() if len(points) > 1}
     return charts.lines(curves, charts.Axis("rows of a call", charts.Text()), charts.Axis("rows/s", charts.Text()))
 
 
