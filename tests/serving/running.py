@@ -88,6 +88,13 @@ class Running:
             assert time.monotonic() < until
             event.wait(0.002)
 
+    def wait_until_draining(self) -> None:
+        """Until the server has begun to take nothing new."""
+        event, until = threading.Event(), time.monotonic() + PATIENCE_S
+        while self.host.is_ready():
+            assert time.monotonic() < until
+            event.wait(0.002)
+
     def get(self, path: str) -> "Page":
         return request(self.rest_port, "GET", path)
 

@@ -102,10 +102,13 @@ def test_what_nobody_waits_for_any_more_costs_no_work(start: Start) -> None:
 
 def test_draining_finishes_sixteen_requests_in_flight(start: Start) -> None:
     with start(held=True, grpc_max_threads=4) as server, channel_to(server) as channel:
-        with at_once(16, lambda: predict(channel)) as answers, at_once(1, server.host.stop):
+        with at_once(16, lambda: predict(channel)) as answers:
             server.wait_for_held(16)
             server.model.wait_for(inside=4)
-            server.model.gate.set()
+            # Only now: a request that came after the drain began would rightly be refused.
+            with at_once(1, server.host.stop):
+                server.wait_until_draining()
+                server.model.gate.set()
         assert [answer.result()[0]["y"].shape for answer in answers] == [(1, 2)] * 16
 
 
