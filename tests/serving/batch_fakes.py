@@ -23,6 +23,7 @@ from toolkit.wire.plans import Plan
 from toolkit.wire.settings import BatchingParameters
 from toolkit.wire.signatures import write_signature
 
+HOUR = 3_600_000_000  # microseconds that no test waits
 _ROWS = TensorSpec("float32", None)
 SIGNATURE = write_signature("serving_default", Signature({"x": _ROWS}, {"y": _ROWS, "total": _ROWS}))
 

@@ -10,7 +10,8 @@ import numpy as np
 
 from toolkit.core.tensors import Feed, Outputs
 from toolkit.errors import Fault, ServingError
-from toolkit.serving.library import Library, Lifecycle
+from toolkit.serving.library import Library
+from toolkit.serving.loads import Lifecycle
 from toolkit.wire.messages import Keep, ModelConfig, Target, VersionPolicy
 from toolkit.wire.settings import BatchingParameters
 from toolkit.wire.signatures import ServedSignature

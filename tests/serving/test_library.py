@@ -18,7 +18,7 @@ from tests.serving.fakes import (
     watch,
 )
 from toolkit.errors import Fault, ServingError
-from toolkit.serving.library import Lifecycle
+from toolkit.serving.loads import Lifecycle
 from toolkit.wire.codes import Code
 from toolkit.wire.messages import Target, VersionPolicy
 

@@ -4,7 +4,8 @@ import pytest
 
 from tests.serving.fakes import BY_HAND, PATIENCE_S, Disk, FakeLoader, latest, serving, states, wait_for
 from toolkit.errors import Fault, ServingError
-from toolkit.serving.library import Library, Lifecycle
+from toolkit.serving.library import Library
+from toolkit.serving.loads import Lifecycle
 from toolkit.wire.messages import State, Target, VersionStatus
 
 

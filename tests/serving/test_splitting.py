@@ -5,14 +5,12 @@ import threading
 import numpy as np
 import pytest
 
-from tests.serving.batch_fakes import Recorder, batching, error_of, rows_of
+from tests.serving.batch_fakes import HOUR, Recorder, batching, error_of, rows_of
 from tests.serving.fakes import PATIENCE_S
 from toolkit.errors import Fault, RunError, ServingError
 from toolkit.serving.batches import split_sizes
 from toolkit.serving.scheme import Scheme
 from toolkit.wire.settings import BatchingParameters
-
-HOUR = 3_600_000_000  # microseconds that no test waits
 
 
 @pytest.mark.parametrize(

@@ -1,42 +1,18 @@
-"""Keeps the wanted versions of every model in memory: polls the disk, loads, swaps without a gap, unloads when idle."""
+"""Keeps the wanted versions of every model in memory: polls the disk, and lends what answers to requests."""
 
 import itertools
-import logging
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from toolkit.errors import Fault, ServingError, ToolkitError
 from toolkit.serving.disk import wanted_on_disk
 from toolkit.serving.labels import Labels
+from toolkit.serving.loads import Lifecycle, Load, Loads
 from toolkit.serving.servables import Servable
 from toolkit.serving.versions import ModelVersions, Version
 from toolkit.wire import lifecycle_wording, wording
 from toolkit.wire.messages import ModelConfig, ModelStatus, State, Target
-
-log = logging.getLogger(__name__)
-Load = Callable[[str, int, Path], Servable]
-
-
-@dataclass(frozen=True)
-class Lifecycle:
-    """How versions come and go; the names are TensorFlow Serving's flags.
-
-    Args:
-        poll_wait_s: seconds between looks at the disk; 0 looks once.
-        load_threads: loads at the same time.
-        max_load_retries: further attempts after a failed load.
-        retry_interval_s: seconds between them.
-        allow_labels_for_unavailable: whether a new label may name a version that is not AVAILABLE.
-    """
-
-    poll_wait_s: float = 1.0
-    load_threads: int = 1
-    max_load_retries: int = 5
-    retry_interval_s: float = 60.0
-    allow_labels_for_unavailable: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,17 +28,16 @@ class Library:
     """Models by name. Every public method may be called from any thread."""
 
     def __init__(self, load: Load, lifecycle: Lifecycle) -> None:
-        self._load, self._lifecycle = load, lifecycle
+        self._lifecycle = lifecycle
         # Each request takes the lock twice; by itself it costs a third of what it does through its condition.
         self._lock = threading.RLock()
         self._changed = threading.Condition(self._lock)
         self._configs: dict[str, ModelConfig] = {}
         self._models: dict[str, ModelVersions] = {}
         self._labels = Labels(lifecycle.allow_labels_for_unavailable)
-        self._slots = threading.Semaphore(max(1, lifecycle.load_threads))
         self._stopping = threading.Event()
+        self._loads = Loads(load, lifecycle, self._changed, self._stopping)
         self._looks = itertools.count(1)
-        self._threads: list[threading.Thread] = []
         self._poller = threading.Thread(target=self._poll_forever, name="poll-versions", daemon=True)
 
     def start(self, models: Sequence[ModelConfig]) -> None:
@@ -83,13 +58,10 @@ class Library:
         with self._changed:
             for model in self._models.values():
                 model.want({})
-                self._advance(model)
+                self._loads.advance(model)
             self._changed.notify_all()
             self._changed.wait_for(lambda: all(map(ModelVersions.idle, self._models.values())), timeout_s)
-            threads = list(self._threads)
-        # A thread that leaves a runtime's native code while the interpreter ends aborts the process.
-        for thread in threads:
-            thread.join(timeout_s)
+        self._loads.join(timeout_s)
 
     def lease(self, target: Target) -> "_Leasing":
         """A context manager that gives the version that answers a target.
@@ -120,7 +92,7 @@ class Library:
         with self._lock:
             version.leases -= 1
             if not version.leases and version.state is State.UNLOADING:
-                self._close(model, version)
+                self._loads.close(self._models[model], version)
 
     def status(self, target: Target) -> ModelStatus:
         """The states of a model's versions; a label is ignored, as the real server does.
@@ -160,7 +132,7 @@ class Library:
             removed = [self._models[name] for name in before if name not in self._configs and name in self._models]
             for gone in removed:
                 gone.want({})
-                self._advance(gone)
+                self._loads.advance(gone)
             self._changed.notify_all()  # who waits for a model that never had a version waits no longer
         self._poll([model for model in models if _differs(before.get(model.name), model)])
         return [model.name for model in models if model.name not in before]
@@ -225,84 +197,7 @@ class Library:
                 if look > model.looked:  # else someone looked later and was faster
                     model.looked = look
                     model.want(found)
-                    self._advance(model)
-
-    def _advance(self, model: ModelVersions) -> None:
-        """Does what comes next for a model; the lock is held."""
-        for version in model.to_unload():
-            version.state = State.UNLOADING
-            if not version.leases:
-                self._close(model.name, version)
-        following = model.next_to_load()
-        if following is not None and not self._stopping.is_set():
-            following.state = State.LOADING
-            self._aside(lambda: self._load_version(model, following))
-        self._changed.notify_all()
-
-    def _load_version(self, model: ModelVersions, version: Version) -> None:
-        servable = self._attempts(model, version)
-        with self._changed:
-            version.servable = servable
-            version.state = State.AVAILABLE if servable is not None else State.END
-            if servable is not None:
-                version.error = None
-            self._advance(model)
-
-    def _attempts(self, model: ModelVersions, version: Version) -> Servable | None:
-        for attempt in range(max(0, self._lifecycle.max_load_retries) + 1):
-            if attempt and not self._rest(model, version):
-                return None
-            try:
-                with self._slots:
-                    if not self._goes_on(version):
-                        return None
-                    return self._load(model.name, version.number, version.path)
-            except ToolkitError as error:
-                failure = error
-            except Exception as error:  # a load runs TensorFlow over whatever lies on the disk
-                log.exception("loading %s version %d", model.name, version.number)
-                failure = ServingError(f"{type(error).__name__}: {error}", fault=Fault.UNKNOWN)
-            log.error("%s version %d does not load: %s", model.name, version.number, failure.message)
-            with self._changed:
-                version.error, version.attempts = failure, attempt + 1
-                self._changed.notify_all()
-        return None
-
-    def _rest(self, model: ModelVersions, version: Version) -> bool:
-        """Pauses before another attempt; whether there is to be one."""
-        with self._changed:
-            version.resting = True
-            self._advance(model)
-            self._changed.wait_for(lambda: not self._goes_on(version), max(0.0, self._lifecycle.retry_interval_s))
-            version.resting = False
-            return self._goes_on(version)
-
-    def _goes_on(self, version: Version) -> bool:
-        return version.wanted and not self._stopping.is_set()
-
-    def _close(self, name: str, version: Version) -> None:
-        """Ends a version that nobody holds; the lock is held, so closing happens elsewhere."""
-        servable, version.servable = version.servable, None
-
-        def end() -> None:
-            started = time.perf_counter()
-            try:
-                if servable is not None:
-                    servable.close()
-                log.info("unloaded %s version %d in %.3f s", name, version.number, time.perf_counter() - started)
-            except Exception:  # closing runs a runtime's own code; the version is gone either way
-                log.exception("unloading %s version %d", name, version.number)
-            with self._changed:
-                self._models[name].ended(version)
-                self._advance(self._models[name])
-
-        self._aside(end)
-
-    def _aside(self, work: Callable[[], None]) -> None:
-        """Runs on a thread of its own what may take long; the lock is held."""
-        self._threads = [thread for thread in self._threads if thread.is_alive()]
-        self._threads.append(threading.Thread(target=work, daemon=True))
-        self._threads[-1].start()
+                    self._loads.advance(model)
 
 
 class _Leasing:

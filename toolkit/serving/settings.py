@@ -10,8 +10,8 @@ from toolkit.errors import UsageError, WireError, nearest
 from toolkit.serving.fastest import FASTEST
 from toolkit.serving.flags import FLAGS, channel_arguments
 from toolkit.serving.http_server import RestListening
-from toolkit.serving.library import Lifecycle, Load
 from toolkit.serving.loading import Loader
+from toolkit.serving.loads import Lifecycle, Load
 from toolkit.serving.rpc_server import RpcListening
 from toolkit.serving.scheme import Scheme
 from toolkit.serving.servables import Loading
