@@ -28,6 +28,7 @@ from toolkit.wire.signatures import ServedSignature, write_signature
 
 POLL_S = 0.05
 SLOW_S = 0.03
+COLD_S = 0.5
 FAT_BYTES = 300_000_000
 
 
@@ -37,6 +38,7 @@ class Times:
 
     factor: float
     wait_s: float = 0.0
+    first_wait_s: float = 0.0
     dies_after: int | None = None
     ballast: bytes = b""
     artifact: str = "times"
@@ -49,7 +51,8 @@ class Times:
         return self.artifact
 
     def run(self, signature: str, feed: Feed) -> Outputs:
-        time.sleep(self.wait_s)
+        time.sleep(self.wait_s + self.first_wait_s)
+        self.first_wait_s = 0.0
         if self.dies_after is not None:
             if not self.dies_after:
                 os._exit(3)
@@ -99,6 +102,7 @@ _FAULTS: Mapping[str, Callable[[Times, TimesLoader], None]] = {
     "dies": _dies,
     "dies-later": _set("dies_after", lambda _: 3),
     "wrong": _set("factor", lambda model: model.factor + 1.0),
+    "cold": _set("first_wait_s", lambda _: COLD_S),
     "late": _set("wait_s", lambda _: SLOW_S),
     "fat": _set("ballast", lambda _: os.urandom(1) * FAT_BYTES),
 }
