@@ -87,3 +87,7 @@ def report_and_sleep(fifo: str) -> None:
     with open(fifo, "w") as file:  # noqa: PTH123  # light
         file.write(str(os.getpid()))
     sleep_for_ever()
+
+
+def die_judging(*_: object) -> None:
+    leave(3)

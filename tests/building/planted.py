@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ def _onnx(plant: Callable[[Any], None]) -> Callable[[TracedModel, Path], Sequenc
     return export
 
 
-def _weight_in_onnx(value: float) -> Callable[[Any], None]:
+def weight_in_onnx(value: float) -> Callable[[Any], None]:
     def plant(model: Any) -> None:
         from onnx import numpy_helper
 
@@ -105,15 +104,21 @@ def _without_weights(traced: TracedModel, directory: Path) -> None:
 
 def _weight_in_tflite(traced: TracedModel, directory: Path) -> None:
     import numpy as np
-    import tensorflow as tf
 
-    restored = tf.saved_model.load(str(directory.parent / "saved_model"))
-    functions = {name: restored.signatures[name] for name in traced.signatures}
-    FORMATS.load("tflite").export(replace(traced, functions=functions, owner=restored), directory)
+    FORMATS.load("tflite").export(traced, directory)
     for file in directory.iterdir():
         content, four = file.read_bytes(), np.float32(4).tobytes()
         assert content.count(four) == 1, "the weight cannot be told from the rest of the file"
         file.write_bytes(content.replace(four, np.float32(4.01).tobytes()))
+
+
+def _misnamed(traced: TracedModel, directory: Path) -> None:
+    import tensorflow as tf
+
+    restored = tf.saved_model.load(str(directory.parent / "saved_model"))
+    for name in traced.signatures:
+        converter = tf.lite.TFLiteConverter.from_concrete_functions([restored.signatures[name]], restored)
+        (directory / f"{name}.tflite").write_bytes(converter.convert())
 
 
 def _one_signature_only(traced: TracedModel, directory: Path) -> None:
@@ -170,11 +175,12 @@ NAIVE = Format("naive", _naive, kind="saved_model", isolated=False)
 OFF_SAVED_MODEL = Format("off-saved-model", _weight_in_saved_model, kind="saved_model", isolated=False)
 NO_WEIGHTS = Format("no-weights", _without_weights, kind="tflite", isolated=False)
 OFF_TFLITE = Format("off-tflite", _weight_in_tflite, kind="tflite", isolated=False)
-OFF_ONNX = Format("off-onnx", _onnx(_weight_in_onnx(4.01)), kind="onnx", isolated=False)
-NAN_ONNX = Format("nan-onnx", _onnx(_weight_in_onnx(float("nan"))), kind="onnx", isolated=False)
+OFF_ONNX = Format("off-onnx", _onnx(weight_in_onnx(4.01)), kind="onnx", isolated=False)
+NAN_ONNX = Format("nan-onnx", _onnx(weight_in_onnx(float("nan"))), kind="onnx", isolated=False)
 LEFTOVER = Format("leftover", _onnx(_leave_an_op), kind="onnx", isolated=False)
 UNSTEADY = Format("unsteady", _onnx(_make_noise), kind="onnx", isolated=False)
 RENAMED = Format("renamed", _onnx(_rename), kind="onnx", isolated=False)
+MISNAMED = Format("misnamed", _misnamed, kind="tflite", isolated=False)
 HALF = Format("half", _one_signature_only, kind="onnx", isolated=False)
 EMPTY = Format("empty", _nothing, kind="onnx", isolated=False)
 RAISES = Format("raises", _raise, kind="onnx", isolated=False)

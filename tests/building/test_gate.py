@@ -182,8 +182,30 @@ def test_a_full_disk_is_no_formats_fault(
     assert published(tmp_path) == []
 
 
-def test_an_artifact_that_leaves_a_signature_out_is_wrong(build: Build, tmp_path: Path) -> None:
-    two = {name: Signature({"x": ROWS}, call=doubled) for name in ("serving_default", "other")}
-    outcome = build("half", spec=ModelSpec("two", build=dense, signatures=two))
-    assert re.match(r"two as half has no file for signature '\w+'", artifact(outcome, "half").parity.reason)
+TWO = ModelSpec(
+    "two",
+    build=dense,
+    signatures={name: Signature({"x": ROWS}, call=doubled) for name in ("serving_default", "other")},
+)
+
+
+@pytest.mark.parametrize(
+    ("plant", "reason"),
+    [
+        ("half", r"two as half has no file for signature '\w+'"),
+        ("misnamed", r"two as misnamed, signature 'other' in tflite: it answers to serving_default, not to 'other'"),
+    ],
+)
+def test_an_artifact_that_does_not_answer_to_every_signature_is_wrong(
+    plant: str, reason: str, build: Build, tmp_path: Path
+) -> None:
+    outcome = build(plant, spec=TWO)
+    assert re.match(reason, artifact(outcome, plant).parity.reason)
     assert (outcome.exit_code, published(tmp_path)) == (ExitCode.WRONG_ARTIFACT, [])
+
+
+def test_every_format_answers_to_every_signature_by_its_name(build: Build) -> None:
+    outcome = build("saved_model", "onnx", "tflite", spec=TWO)
+    assert {entry.name: list(entry.paths) for entry in outcome.manifest.artifacts if entry.parity.status == "pass"} == {
+        name: ["serving_default", "other"] for name in ("saved_model", "onnx", "tflite")
+    }

@@ -82,4 +82,5 @@ def _reopen(saved: Path, signatures: Mapping[str, Signature]) -> TracedModel:
         facts=TraceFacts(0, 0.0, 0),
         samples={},
         baseline="restored",
+        saved=saved,
     )

@@ -90,6 +90,7 @@ class TracedModel:
         samples: name to (batch size, seed) -> feed of the flat inputs in their dtypes.
         callables: name to the tf.function that the concrete function is one trace of.
         baseline: `restored` where the source is a SavedModel, whose signatures stand in for the lost eager form.
+        saved: a SavedModel of these very signatures, where one is written already.
     """
 
     spec: ModelSpec
@@ -101,3 +102,4 @@ class TracedModel:
     samples: Mapping[str, Callable[[int, int], dict[str, Array]]]
     callables: Mapping[str, Any] = field(default_factory=dict)
     baseline: str = "eager"
+    saved: Path | None = None

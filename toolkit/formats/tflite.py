@@ -1,13 +1,16 @@
 """Writes each signature of a traced model as a float TFLite flatbuffer."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from toolkit.core.model import TracedModel
 from toolkit.core.plugins import Format
 from toolkit.errors import ExportError, UnsupportedError
+from toolkit.formats.saved_model import write
 from toolkit.graphs.census import STATE_WRITES, layers_of
 from toolkit.graphs.resources import resources_of
 
@@ -24,10 +27,23 @@ def export(traced: TracedModel, directory: Path) -> Sequence[str]:
             hint="split the model, or quantize it",
         )
     _refuse_shared_state(traced)
-    for name, function in traced.functions.items():
-        content = convert(traced, name, function)
-        (directory / f"{name}.tflite").write_bytes(content)
+    for name in traced.functions:
+        _refuse(traced, name)
+    with _saved(traced, directory) as source:
+        for name, function in traced.functions.items():
+            (directory / f"{name}.tflite").write_bytes(convert(source, name, function))
     return ()
+
+
+@contextmanager
+def _saved(traced: TracedModel, directory: Path) -> Iterator[Path]:
+    """A SavedModel of the functions: from functions the converter would save one, under another signature's name."""
+    if traced.saved is not None:
+        yield traced.saved
+        return
+    with TemporaryDirectory(dir=directory) as folder:
+        write(traced, Path(folder))
+        yield Path(folder)
 
 
 def _refuse_shared_state(traced: TracedModel) -> None:
@@ -42,8 +58,8 @@ def _refuse_shared_state(traced: TracedModel) -> None:
             )
 
 
-def convert(traced: TracedModel, name: str, function: Any) -> bytes:
-    """The flatbuffer of one concrete function.
+def convert(saved: Path, name: str, function: Any) -> bytes:
+    """The flatbuffer of one signature of a SavedModel; its function says what is in it where that goes wrong.
 
     Raises:
         UnsupportedError: an op or type that TFLite does not have.
@@ -51,8 +67,7 @@ def convert(traced: TracedModel, name: str, function: Any) -> bytes:
     """
     import tensorflow as tf
 
-    _refuse(traced, name, function)
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function], traced.owner)
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(saved), signature_keys=[name])
     try:
         content: bytes = converter.convert()
     except Exception as error:  # the converter raises its own class, and whatever MLIR runs into
@@ -66,8 +81,9 @@ def convert(traced: TracedModel, name: str, function: Any) -> bytes:
     return content
 
 
-def _refuse(traced: TracedModel, name: str, function: Any) -> None:
+def _refuse(traced: TracedModel, name: str) -> None:
     """What TFLite cannot hold for certain is said before the converter gets a chance to die of it."""
+    function = traced.functions[name]
     for key, spec in {**traced.signatures[name].inputs, **traced.signatures[name].outputs}.items():
         if spec.dtype == "string":
             raise UnsupportedError(

@@ -68,7 +68,7 @@ def _repeat(call: Any) -> Callable[[Feed], Outputs]:
 
 
 def faults(opening: Opening) -> Sequence[str]:
-    """Variables without weights, which converters leave behind without an error, and ops that need another runtime."""
+    """Another signature's name, ops that need another runtime, and variables whose weights were left behind."""
     interpreter = _interpreter(opening)
     ops = {detail["op_name"] for detail in interpreter._get_ops_details()}  # the only list of ops there is
     found = [
@@ -76,6 +76,9 @@ def faults(opening: Opening) -> Sequence[str]:
         for op in sorted(ops)
         if op.startswith("Flex")
     ]
+    known = interpreter.get_signature_list()
+    if opening.signature_name not in known:
+        found.append(f"it answers to {', '.join(known) or 'no signature'}, not to '{opening.signature_name}'")
     if "VAR_HANDLE" in ops and "CALL_ONCE" not in ops:
         found.append("VAR_HANDLE reads variables that the file does not hold: the weights were left behind")
     return found
