@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.serving.fakes import BY_HAND, PATIENCE_S, Disk, FakeLoader, latest, serving, states, wait_for
+from tests.serving.fakes import ALL, BY_HAND, PATIENCE_S, Disk, FakeLoader, latest, serving, states, wait_for
 from toolkit.errors import Fault, ServingError
 from toolkit.serving.library import Library
 from toolkit.serving.loads import Lifecycle
@@ -37,6 +37,32 @@ def test_a_retrying_version_blocks_neither_other_models_nor_its_own_successor(di
         library.poll()
         wait_for(library, "bad", {2: "AVAILABLE", 1: "END"})
         assert load.began.count(("bad", 1)) == 1
+
+
+def test_while_a_version_pauses_the_others_of_its_model_load_and_its_error_is_not_shown(
+    disk: Disk, load: FakeLoader
+) -> None:
+    disk.publish("m", 1)
+    disk.publish_broken("m", 2)
+    lifecycle = Lifecycle(poll_wait_s=3600.0, load_threads=1, max_load_retries=1, retry_interval_s=3600.0)
+    with serving(load, lifecycle, disk.config("m", ALL)) as library:
+        wait_for(library, "m", {2: "LOADING", 1: "AVAILABLE"})
+        assert library.status(Target("m", 2)).versions == (VersionStatus(2, State.LOADING),)
+
+
+def test_what_was_not_begun_ends_without_being_loaded_when_nobody_wants_it(disk: Disk, load: FakeLoader) -> None:
+    disk.publish("m", 1, 2, 3)
+    go = load.hold("m", 3)
+    library = Library(load, BY_HAND)
+    library.start([disk.config("m", ALL)])
+    load.wait_for_begun("m", 3)
+    assert states(library, "m") == {3: "LOADING", 2: "START", 1: "START"}
+    library.reconfigure([disk.config("m", latest(1))])
+    assert states(library, "m") == {3: "LOADING", 2: "END", 1: "END"}
+    go.set()
+    wait_for(library, "m", {3: "AVAILABLE", 2: "END", 1: "END"})
+    assert load.began == [("m", 3)]
+    library.stop(PATIENCE_S)
 
 
 def test_a_hanging_load_leaves_other_load_threads_free(disk: Disk, load: FakeLoader) -> None:

@@ -58,6 +58,7 @@ def test_a_version_is_unloaded_only_when_the_last_request_gave_it_back(
             one.__exit__(None, None, None)
         wait_for(library, "m", {2: "AVAILABLE", 1: "END"})
         assert load.loaded[0].closed == 1
+        assert library._models["m"].versions[1].servable is None, "a version that ended takes no memory"
 
 
 def test_a_request_that_fails_gives_its_version_back(disk: Disk, load: FakeLoader) -> None:

@@ -1,0 +1,59 @@
+"""The fast transport is taken where it works, and the public one, with a word about it, where it does not."""
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from toolkit.serving import transports
+from toolkit.serving.fast_rpc_server import FastRpcServer
+from toolkit.serving.rpc_calls import RpcAnswer
+from toolkit.serving.rpc_server import RpcServer
+
+
+@pytest.fixture(autouse=True)
+def asked_anew() -> Iterator[None]:
+    """What was found for another test does not count."""
+    transports.self_check.cache_clear()
+    yield
+    transports.self_check.cache_clear()
+
+
+def test_the_fast_transport_works_with_the_grpcio_that_is_locked() -> None:
+    assert transports.self_check() is None
+    assert transports.rpc_server("fast") is FastRpcServer
+
+
+def test_the_public_one_is_taken_where_it_is_wanted() -> None:
+    assert transports.rpc_server("public") is RpcServer
+
+
+def raises(*_: Any) -> None:
+    raise AttributeError("no such thing in this grpcio")
+
+
+def answers_nothing(*_: Any) -> RpcAnswer:
+    return RpcAnswer(b"", None, ())
+
+
+@pytest.mark.parametrize(
+    ("broken", "instead", "said"),
+    [("_ask", raises, "no such thing"), ("_answer", answers_nothing, "came back as"), ("_arrived", raises, "")],
+)
+def test_the_public_one_is_taken_where_the_fast_one_is_broken(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broken: str, instead: Any, said: str
+) -> None:
+    monkeypatch.setattr(FastRpcServer, broken, instead)
+    monkeypatch.setattr(transports, "_CHECK_TIMEOUT_S", 1.0)
+    assert transports.rpc_server("fast") is RpcServer
+    assert "taking public" in caplog.text
+    assert said in caplog.text
+
+
+def test_a_check_that_never_ends_does_not_keep_the_server_from_starting(monkeypatch: pytest.MonkeyPatch) -> None:
+    over = threading.Event()
+    monkeypatch.setattr(transports, "_fault", lambda: over.wait(10) and None)
+    monkeypatch.setattr(transports, "_CHECK_TIMEOUT_S", 0.05)
+    assert transports.rpc_server("fast") is RpcServer
+    over.set()
