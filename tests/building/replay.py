@@ -7,10 +7,8 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from importlib.machinery import BuiltinImporter, FrozenImporter, PathFinder
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
 
 import numpy as np
 
@@ -28,25 +26,13 @@ class Without(PathFinder):
         return None if fullname.split(".", maxsplit=1)[0] in BLOCKED else super().find_spec(fullname, path, target)
 
 
-def read_golden(path: Path) -> dict[Case, Tensors]:
-    """(signature, case) to {"feed": {name: array}, "output": {name: array}}."""
-    cases: dict[Case, Tensors] = {}
-    with np.load(path, allow_pickle=False) as file:
-        for key in file.files:
-            whole, _, part = key.partition("#")
-            if part not in {"", "bytes"}:
-                continue
-            signature, case, kind, tensor = whole.split("/", 3)
-            value = strings(file, whole) if part else file[key]
-            found = cases.setdefault((unquote(signature), unquote(case)), {"feed": {}, "output": {}})
-            found[kind][unquote(tensor)] = value
-    return cases
-
-
-def strings(file: Mapping[str, Any], key: str) -> Any:
-    data, offsets = file[f"{key}#bytes"].tobytes(), file[f"{key}#offsets"]
-    items = [data[start:end] for start, end in pairwise(offsets)]
-    return np.array([*items, None], dtype=object)[:-1].reshape(file[f"{key}#shape"])
+def documented_reader() -> Callable[[Path], dict[Case, Tensors]]:
+    """The reader of golden.npz that stands in the documentation."""
+    document = Path(__file__).parents[2] / "docs" / "bundle.md"
+    code = document.read_text(encoding="utf-8").partition("```python\n")[2].partition("```")[0]
+    names: dict[str, Any] = {}
+    exec(code, names)
+    return names["read_golden"]
 
 
 def in_tensorflow(path: Path, signature: str) -> Run:
@@ -99,7 +85,7 @@ RUNTIMES: dict[str, list[Callable[[Path, str], Run]]] = {
 def replay(bundle: Path) -> Iterator[str]:
     """A line for every artifact, signature and runtime that gave the golden answers."""
     manifest = json.loads((bundle / "manifest.json").read_text())
-    cases = read_golden(bundle / "golden.npz")
+    cases = documented_reader()(bundle / "golden.npz")
     for artifact in manifest["artifacts"]:
         for signature, relative in artifact["paths"].items():
             for runtime in RUNTIMES[artifact["format"]]:
