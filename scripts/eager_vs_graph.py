@@ -40,8 +40,8 @@ def main() -> None:
     say(INTRODUCTION + f"\n{machine()}\n")
     for chapter in (squaring, printing, eagerly):
         say(f"\n{chapter()}\n")
-    for chapter in (network, predict, training):
-        say(f"\n{chapter(options.calls)}\n")
+    for counted in (network, predict, training):
+        say(f"\n{counted(options.calls)}\n")
     say(f"\n{retracing()}\n\n{larger(options.models)}\n")
 
 
@@ -190,7 +190,7 @@ def predict(calls: int) -> str:
 
 {text}
 
-Both run a graph. `predict` makes a data set, an iterator and callbacks for each call: it is for many batches, not for one."""
+Both run a graph. `predict` makes a data set, an iterator and callbacks for each call: it is for many batches."""
 
 
 def training(calls: int) -> str:
@@ -235,10 +235,8 @@ def retracing() -> str:
 
     x = tf.constant(1.0)
     rows = []
-    for what, exponents in (
-        ("Python numbers", list(range(50))),
-        ("tensors", [tf.constant(float(at)) for at in range(50)]),
-    ):
+    tensors = [tf.constant(float(at)) for at in range(50)]
+    for what, exponents in (("Python numbers", list(range(50))), ("tensors", tensors)):
         traces = 0
         graph = tf.function(power)
         seconds = timeit(lambda: [graph(x, one) for one in exponents], number=1) / 50  # noqa: B023  # called at once
