@@ -1,6 +1,7 @@
 """HandleReloadConfigRequest over the life of a server; the numbers are those of the recorded behaviour."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -24,7 +25,13 @@ from tests.serving.fakes import (
 from toolkit.errors import Fault, ServingError
 from toolkit.serving.engine import DirectRuns, Engine
 from toolkit.serving.library import Library
+from toolkit.serving.metrics import Metrics
+from toolkit.serving.rpc_calls import RpcCalls
+from toolkit.serving.timing import Timing
+from toolkit.wire.codes import Code
 from toolkit.wire.messages import ModelConfig, ReloadRequest, VersionPolicy
+from toolkit.wire.rpc import RELOAD_CONFIG
+from toolkit.wire.rpc_models import encode_reload_request
 
 Reload = Callable[..., "Future[None]"]
 
@@ -181,6 +188,15 @@ def test_a_reload_may_give_up_waiting(served: Library, disk: Disk) -> None:
     with pytest.raises(ServingError) as found:
         Engine(served, DirectRuns()).reload(ReloadRequest((disk.config("missing"),)), timeout_s=0.001)
     assert found.value.fault is Fault.DEADLINE
+
+
+def test_a_caller_whose_deadline_passed_keeps_no_thread(served: Library, disk: Disk) -> None:
+    calls = RpcCalls(Engine(served, DirectRuns()), Metrics())
+    body = encode_reload_request(ReloadRequest((disk.config("a"), disk.config("missing"))))
+    answer = calls.answer(RELOAD_CONFIG, body, Timing(deadline_ns=time.perf_counter_ns()))
+    assert answer.status is not None
+    assert answer.status.code is Code.DEADLINE_EXCEEDED
+    assert answered(served, "a") == 1
 
 
 def test_22_a_new_model_that_cannot_load_is_reported_and_the_others_are_applied(

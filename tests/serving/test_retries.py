@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.serving.fakes import ALL, BY_HAND, PATIENCE_S, Disk, FakeLoader, latest, serving, states, wait_for
+from tests.serving.fakes import ALL, BY_HAND, PATIENCE_S, Disk, FakeLoader, answered, latest, serving, states, wait_for
 from toolkit.errors import Fault, ServingError
 from toolkit.serving.library import Library
 from toolkit.serving.loads import Lifecycle
@@ -109,6 +109,16 @@ def test_stop_wakes_whoever_waits_for_a_model(disk: Disk, load: FakeLoader) -> N
     with pytest.raises(ServingError) as found:
         library.wait_until_settled(["missing"])
     assert found.value.fault is Fault.UNAVAILABLE
+
+
+def test_who_waits_is_told_that_the_server_ends_while_requests_are_still_answered(disk: Disk, load: FakeLoader) -> None:
+    disk.publish("m", 1)
+    with serving(load, BY_HAND, disk.config("m"), disk.config("missing")) as library:
+        library.wake()
+        with pytest.raises(ServingError) as found:
+            library.wait_until_settled(["missing"])
+        assert found.value.fault is Fault.UNAVAILABLE
+        assert answered(library, "m") == 1
 
 
 def test_a_wait_has_an_end(disk: Disk, load: FakeLoader) -> None:

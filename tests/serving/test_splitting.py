@@ -104,6 +104,15 @@ def test_a_request_that_does_not_fit_whole_is_refused_whole() -> None:
     assert model.sizes == [4, 4, 4]
 
 
+def test_a_request_that_no_queue_could_hold_is_refused_though_nobody_waits() -> None:
+    with batching(
+        max_batch_size=9, max_execution_batch_size=4, max_enqueued_batches=2, enable_large_batch_splitting=True
+    ) as callers:
+        error = error_of(callers.ask(Recorder(), [1.0] * 9))
+        assert error.message.endswith("task size is 9 but scheduling capacity is only 8")
+        assert rows_of(callers.ask(Recorder(), [1.0] * 8)) == [2.0] * 8
+
+
 def test_an_error_in_one_part_is_the_requests_error() -> None:
     class FailsOnce(Recorder):
         def run(self, signature, feed):  # type: ignore[no-untyped-def]  # as its parent

@@ -141,6 +141,7 @@ class Host:
         """Takes nothing new, finishes what is in flight, unloads."""
         grace_s = self.settings.drain_timeout_s if grace_s is None else grace_s
         self._ending.set()
+        self.library.wake()
         started = time.monotonic()
         if self._transports:
             with ThreadPoolExecutor(len(self._transports)) as pool:

@@ -35,6 +35,7 @@ class Library:
         self._configs: dict[str, ModelConfig] = {}
         self._models: dict[str, ModelVersions] = {}
         self._labels = Labels(lifecycle.allow_labels_for_unavailable)
+        self._ending = False  # nobody may wait for a model any more
         self._stopping = threading.Event()
         self._loads = Loads(load, lifecycle, self._changed, self._stopping)
         self._looks = itertools.count(1)
@@ -52,6 +53,7 @@ class Library:
 
     def stop(self, timeout_s: float = 30.0) -> None:
         """Unloads everything; returns when that is done or the time is over."""
+        self.wake()
         self._stopping.set()
         if self._poller.is_alive():
             self._poller.join(timeout_s)
@@ -62,6 +64,12 @@ class Library:
             self._changed.notify_all()
             self._changed.wait_for(lambda: all(map(ModelVersions.idle, self._models.values())), timeout_s)
         self._loads.join(timeout_s)
+
+    def wake(self) -> None:
+        """The server begins to end: whoever waits for a model is told so, and requests are answered as before."""
+        with self._changed:
+            self._ending = True
+            self._changed.notify_all()
 
     def lease(self, target: Target) -> "_Leasing":
         """A context manager that gives the version that answers a target.
@@ -169,8 +177,8 @@ class Library:
 
     def _wait(self, done: Callable[[], bool], timeout_s: float | None) -> None:
         with self._changed:
-            finished = self._changed.wait_for(lambda: done() or self._stopping.is_set(), timeout_s)
-        if self._stopping.is_set():
+            finished = self._changed.wait_for(lambda: self._ending or done(), timeout_s)
+        if self._ending:
             raise ServingError("the server stops", hint="ask another one", fault=Fault.UNAVAILABLE)
         if not finished:
             raise ServingError("the models did not load in time", hint="ask for their status", fault=Fault.DEADLINE)

@@ -152,7 +152,10 @@ def _status(call: _Call) -> bytes:
 
 def _reload(call: _Call) -> bytes:
     request = rpc_models.decode_reload_request(call.body)
-    call.engine.reload(request)
+    deadline_ns = call.timing.deadline_ns
+    # A model may never come; a caller that is gone must not keep a thread.
+    left_s = None if deadline_ns is None else max(0.0, (deadline_ns - time.perf_counter_ns()) / 1e9)
+    call.engine.reload(request, left_s)
     return rpc_models.encode_reload_response(None, {})
 
 
