@@ -15,7 +15,7 @@ from toolkit.core.model import TracedModel
 from toolkit.core.parity import Parity
 from toolkit.core.plugins import FORMATS, Format
 from toolkit.core.store import digest_of, hash_files
-from toolkit.errors import ExportError, StoreError, ToolkitError, UnsupportedError
+from toolkit.errors import ExportError, StoreError, ToolkitError, UnavailableError, UnsupportedError
 from toolkit.graphs.resources import resources_of
 
 # What the child reads; in the stage, so that it goes where the stage goes. The format that writes it may be asked for.
@@ -33,7 +33,11 @@ class Exporter:
     def save(self) -> None:
         """Saves the graph, from which the child makes every other format."""
         started = time.perf_counter()
-        notes = self._write(FORMATS.load(SOURCE_FORMAT), self._stage / SOURCE_FORMAT)
+        plugin = FORMATS.load(SOURCE_FORMAT)
+        lacking = self._lacking_memory(plugin)
+        if lacking:
+            raise UnavailableError(lacking, hint="build it on a larger machine")
+        notes = self._write(plugin, self._stage / SOURCE_FORMAT)
         self._saved = (notes, time.perf_counter() - started)
 
     def export(self, name: str) -> Artifact:
@@ -46,7 +50,7 @@ class Exporter:
         directory.mkdir()
         started = time.perf_counter()
         try:
-            self._refuse_for_memory(plugin)
+            self._refuse_for_size(plugin)
             notes = self._convert(plugin, directory)
             return self._describe(plugin, notes, time.perf_counter() - started)
         except StoreError:
@@ -83,14 +87,26 @@ class Exporter:
                 hint="-v shows what TensorFlow wrote",
             ) from error
 
-    def _refuse_for_memory(self, plugin: Format) -> None:
-        wanted, free = self._weight_bytes * plugin.memory_factor, available_bytes()
-        if free is not None and wanted > free:
+    def _refuse_for_size(self, plugin: Format) -> None:
+        limit = plugin.weight_limit_bytes
+        if limit is not None and self._weight_bytes >= limit:
             raise UnsupportedError(
-                f"{plugin.name} needs about {wanted / 1e9:.1f} GB of memory ({plugin.memory_factor:g} x the weights' "
-                f"{self._weight_bytes / 1e9:.2f} GB), {free / 1e9:.1f} GB is free",
-                hint="build it on a larger machine, or leave it out with --formats",
+                f"{plugin.name} holds less than {limit / 1e9:.2f} GB of weights, "
+                f"the model has {self._weight_bytes / 1e9:.2f} GB",
+                hint="serve the SavedModel, or split the model",
             )
+        lacking = self._lacking_memory(plugin)
+        if lacking:
+            raise UnsupportedError(lacking, hint="build it on a larger machine, or leave it out with --formats")
+
+    def _lacking_memory(self, plugin: Format) -> str:
+        wanted, free = self._weight_bytes * plugin.memory_factor, available_bytes()
+        if free is None or wanted <= free:
+            return ""
+        return (
+            f"{plugin.name} needs about {wanted / 1e9:.1f} GB of memory ({plugin.memory_factor:g} x the weights' "
+            f"{self._weight_bytes / 1e9:.2f} GB), {free / 1e9:.1f} GB is free"
+        )
 
     def _describe(self, plugin: Format, notes: Sequence[str], seconds: float) -> Artifact:
         directory = self._stage / plugin.name

@@ -81,6 +81,7 @@ class Format:
         servable: whether a server may answer with it.
         isolated: exported in a child process from the saved graph, since its converter can die or hang.
         memory_factor: free memory it needs, as a multiple of the weights.
+        weight_limit_bytes: weights that its file can hold at most; None where there is no limit.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Format:
     servable: bool = True
     isolated: bool = True
     memory_factor: float = 12.0
+    weight_limit_bytes: int | None = None
 
     @property
     def opened_as(self) -> str:

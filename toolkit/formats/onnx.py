@@ -12,10 +12,9 @@ from toolkit.errors import ExportError, UnsupportedError
 from toolkit.formats.rewrites import onnx_handlers
 from toolkit.formats.rewrites.apart import attach, large_weights
 from toolkit.formats.rewrites.frozen import Frozen, freeze
-from toolkit.graphs.resources import resources_of
 
 OPSET = 18  # the highest that tf2onnx 1.17 writes
-# tf2onnx passes the graph through one protobuf message, which cannot be larger.
+# An ONNX file is one protobuf message, which cannot be larger.
 LIMIT_BYTES = 2 * 1024**3
 
 
@@ -23,11 +22,6 @@ def export(traced: TracedModel, directory: Path) -> Sequence[str]:
     """One `<signature>.onnx` per signature."""
     import onnx
 
-    weights = resources_of(traced.functions).variable_bytes
-    if weights >= LIMIT_BYTES:
-        raise UnsupportedError(
-            f"{weights / 1e9:.1f} GB of weights do not fit into one GraphDef of 2 GB", hint="serve the SavedModel"
-        )
     notes: list[str] = []
     for name, function in traced.functions.items():
         frozen = freeze(function, name, large_weights(function))
@@ -125,4 +119,4 @@ def _name_dimensions(model: Any, signature: Signature) -> None:
             dim.dim_param = "batch" if is_batch else f"{name}_dim_{at}"
 
 
-FORMAT = Format(name="onnx", export=export)
+FORMAT = Format(name="onnx", export=export, weight_limit_bytes=LIMIT_BYTES)

@@ -60,4 +60,4 @@ def _warmup_feeds(traced: TracedModel, name: str) -> list[Feed]:
     return [traced.samples[name](batch_size, 0) for batch_size in (WARMUP_BATCH_SIZES if batched else (1,))]
 
 
-FORMAT = Format(name="saved_model", export=export, isolated=False, memory_factor=4.0)
+FORMAT = Format(name="saved_model", export=export, isolated=False, memory_factor=3.0)

@@ -12,7 +12,6 @@ from toolkit.core.plugins import Format
 from toolkit.errors import ExportError, UnsupportedError
 from toolkit.formats.saved_model import write
 from toolkit.graphs.census import STATE_WRITES, layers_of
-from toolkit.graphs.resources import resources_of
 
 # A flatbuffer's offsets are 32 bits wide; past this the converter dies or writes a file that nothing opens.
 LIMIT_BYTES = 2 * 1024**3
@@ -20,12 +19,6 @@ LIMIT_BYTES = 2 * 1024**3
 
 def export(traced: TracedModel, directory: Path) -> Sequence[str]:
     """One `<signature>.tflite` per signature, without optimisation so that parity can be tight."""
-    weights = resources_of(traced.functions).variable_bytes
-    if weights >= LIMIT_BYTES:
-        raise UnsupportedError(
-            f"{weights / 1e9:.1f} GB of weights do not fit into a flatbuffer of 2 GB",
-            hint="split the model, or quantize it",
-        )
     _refuse_shared_state(traced)
     for name in traced.functions:
         _refuse(traced, name)
@@ -139,4 +132,4 @@ def _lost_variables(content: bytes) -> bool:
     return bool(handles(range(len(graphs))) - handles(first))
 
 
-FORMAT = Format(name="tflite", export=export)
+FORMAT = Format(name="tflite", export=export, weight_limit_bytes=LIMIT_BYTES)
