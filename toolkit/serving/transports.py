@@ -1,6 +1,7 @@
 """Which of the two gRPC transports a server takes: the fast one, where it works with the grpcio that is installed."""
 
 import logging
+import queue
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -40,27 +41,33 @@ def rpc_server(transport: str) -> Callable[[Answering, RpcListening, Capacity], 
 @cache
 def self_check() -> str | None:
     """What is wrong with the fast transport on this machine; None where calls come back as they should."""
-    faults: list[str | None] = []
+    faults: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     # It leans on what is not grpcio's public interface: a call that never comes back is one of the ways to fail.
-    thread = threading.Thread(target=lambda: faults.append(_fault()), name="rpc-check", daemon=True)
+    thread = threading.Thread(target=_check, args=(faults,), name="rpc-check", daemon=True)
     thread.start()
-    thread.join(_CHECK_TIMEOUT_S)
-    return faults[0] if faults else f"no answer in {_CHECK_TIMEOUT_S:.0f} s"
+    try:
+        return faults.get(timeout=_CHECK_TIMEOUT_S)
+    except queue.Empty:
+        return f"no answer in {_CHECK_TIMEOUT_S:.0f} s"
 
 
-def _fault() -> str | None:
+def _check(faults: "queue.SimpleQueue[str | None]") -> None:
+    server = None
     try:
         from toolkit.serving.fast_rpc_server import FastRpcServer
 
         server = FastRpcServer(_Echo(), RpcListening(port=0), Capacity(1))
         server.start()
-        try:
-            with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
-                return _fault_of(channel)
-        finally:
-            server.stop(0.0)
+        with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            fault = _fault_of(channel)
+        server.stop(0.0)
     except Exception as error:  # noqa: BLE001  # whatever another grpcio does differently
-        return f"{type(error).__name__}: {error}"
+        fault = f"{type(error).__name__}: {error}"
+    faults.put(fault)
+    if fault is not None:
+        # The core waits for all that it was asked, in the midst of whatever frees its objects, even as a process ends.
+        # So a server that broke is never freed: this thread keeps it.
+        threading.Event().wait()
 
 
 def _fault_of(channel: Any) -> str | None:
