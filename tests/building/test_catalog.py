@@ -203,6 +203,7 @@ def test_a_file_that_did_not_import_can_be_mended_and_tried_again(write: Write, 
     write("models/net.py", "1 / 0")
     with pytest.raises(CatalogError):
         resolve("net", project)
+    assert "models.net" not in sys.modules  # where others would take half a module for a whole one
     write("models/net.py", NET)
     assert resolve("net", project).spec.name == "net"
 
