@@ -105,8 +105,9 @@ def squaring() -> str:
 {text}
 
 The graph is slower at first: its first call traces. Over a hundred further calls eager prints a hundred times and the
-graph never again, which is most of the gap: without the print both have one operation to run, and the graph adds the
-cost of its own call."""
+graph never again: compare eager with and without the print to see how much of the published gap it makes. The print
+goes to memory here; to a notebook, as published, it costs more. Without it both have one operation to run, and the
+graph adds the cost of its own call: one operation gives it nothing to gain."""
 
 
 def printing() -> str:

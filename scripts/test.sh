@@ -3,5 +3,6 @@
 set -euo pipefail
 source -- "$(dirname -- "${BASH_SOURCE[0]}")/setup.sh"
 
+need_debian chromium # draws the benchmark's page in a test
 set_up requirements-dev.lock requirements.lock
 exec "$root/scripts/check" "$@"

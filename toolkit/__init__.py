@@ -4,7 +4,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from toolkit.api import bench as bench
     from toolkit.api import build as build
+    from toolkit.api import compare as compare
     from toolkit.api import connect as connect
     from toolkit.api import deploy as deploy
     from toolkit.api import open_artifact as open_artifact
@@ -20,7 +22,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 # Looked up on first use: `import toolkit` must load neither TensorFlow nor NumPy.
 _HOMES = {
+    "bench": "toolkit.api",
     "build": "toolkit.api",
+    "compare": "toolkit.api",
     "connect": "toolkit.api",
     "deploy": "toolkit.api",
     "open_artifact": "toolkit.api",

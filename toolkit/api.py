@@ -21,6 +21,8 @@ from toolkit.wire.endpoints import Reach, is_url, parse_url
 
 if TYPE_CHECKING:
     from toolkit.deploying.deployment import Deployment
+    from toolkit.measure.comparing import Comparison
+    from toolkit.measure.report import Report
     from toolkit.serving.embedded import ServeRequest, Serving
 
 
@@ -199,3 +201,30 @@ def deploy(
 
     found = targets.find_bundle(Path(bundle))
     return deploy_request(DeployRequest(found, Path(to), **options), found, tell)
+
+
+def bench(*models: str | Path, **options: Any) -> "Report":
+    """Measure every path of models, as `tfx-export bench` does; a report shows itself in a notebook.
+
+    Args:
+        models: references.
+        options: further fields of toolkit.measure.bench.BenchRequest, as in effort="quick" and batch_sizes=(1, 32).
+
+    Raises:
+        ToolkitError: a model does not build, or what is asked for makes no sense.
+    """
+    from toolkit.measure.bench import BenchRequest, measure  # late: who builds or serves needs no workers
+
+    return measure(BenchRequest(models=models, **options))
+
+
+def compare(base: str | Path, new: str | Path) -> "Comparison":
+    """Which paths became faster or slower between two reports of one machine.
+
+    Raises:
+        BenchError: they are no reports, or from unlike machines.
+    """
+    from toolkit.measure.comparing import compare_reports  # late: likewise
+    from toolkit.measure.report import read_report
+
+    return compare_reports(read_report(Path(base)), read_report(Path(new)))
