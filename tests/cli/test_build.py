@@ -154,3 +154,29 @@ def test_what_a_model_prints_is_not_on_stdout(write: Write, cli: Cli) -> None:
     assert said.document["status"] == "ok"
     assert "tracing now" in said.err
     assert any("print(...) runs at trace time only" in note for note in said.document["result"][0]["notes"])
+
+
+LAYERS = """
+import keras
+
+class Triple(keras.layers.Layer):
+    def call(self, x):
+        return 3 * x
+"""
+
+
+def test_a_keras_file_is_built_with_its_classes_and_with_its_lambdas(write: Write, cli: Cli, project: Path) -> None:
+    import keras
+
+    class Triple(keras.layers.Layer):
+        def call(self, x: Any) -> Any:
+            return 3 * x
+
+    write("own_layers.py", LAYERS)
+    x = keras.Input((2,), name="x")
+    keras.Model(x, Triple()(x)).save(project / "own.keras")
+    keras.Model(x, keras.layers.Lambda(lambda x: x + 1)(x)).save(project / "plus.keras")
+    for file, words in (("own.keras", ["--import", "own_layers"]), ("plus.keras", ["--unsafe-lambda"])):
+        assert cli("build", file, "-q", "--formats", "saved_model").code == 2
+        assert cli("build", file, "-q", "--formats", "saved_model", *words).code == 0
+    keras.saving.get_custom_objects().clear()

@@ -1,5 +1,6 @@
 """What a verb says keeps its form: narrow tables, JSON that every reader takes, one word for several failures."""
 
+import io
 import json
 import math
 import sys
@@ -113,6 +114,16 @@ def test_elsewhere_than_on_a_terminal_progress_is_plain_lines(capsys: pytest.Cap
     with Steps(Output(quiet=True)) as steps:
         steps.report(Step("net", "tracing", 1, 9))
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(("encoding", "text"), [("ascii", '"\\u017e"'), ("utf-8", '"ž"'), ("latin-1", '"\\u017e"')])
+def test_json_stays_json_in_any_encoding(monkeypatch: pytest.MonkeyPatch, encoding: str, text: str) -> None:
+    stream = io.TextIOWrapper(io.BytesIO(), encoding, "backslashreplace", write_through=True)
+    monkeypatch.setattr("sys.stdout", stream)
+    Output().json_line("ž")
+    Output().line("|Δ|")
+    lines = stream.buffer.getvalue().decode(encoding).splitlines()
+    assert lines == [text, "|Δ|" if encoding == "utf-8" else "|\\u0394|"]
 
 
 class Gone:

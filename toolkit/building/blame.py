@@ -12,6 +12,7 @@ _LIBRARIES = tuple(
     {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
     | {str(Path(__file__).resolve().parents[1])}
 )
+_MARKS = ("site-packages", "dist-packages", "__autograph")
 
 
 def first_line(error: BaseException | str) -> str:
@@ -40,4 +41,4 @@ def own_frame(error: BaseException) -> str:
 
 
 def _is_own(filename: str) -> bool:
-    return not filename.startswith((*_LIBRARIES, "<")) and "__autograph" not in filename
+    return not filename.startswith((*_LIBRARIES, "<")) and not any(mark in filename for mark in _MARKS)

@@ -66,6 +66,11 @@ class Output:
         """A line of the answer."""
         self._stdout.write(text + "\n")
 
+    def json_line(self, value: Any) -> None:
+        """A value as one line of JSON, escaped where the stream cannot hold it."""
+        encoding = (getattr(self._stdout, "encoding", None) or "utf-8").lower()
+        self.line(json.dumps(plain(value), allow_nan=False, ensure_ascii=not encoding.startswith("utf")))
+
     def flush(self) -> None:
         """Hands over what was said; a reader who went away shows here and not when the process ends."""
         self._stdout.flush()
@@ -118,7 +123,7 @@ class Output:
             "result": result,
             "error": found,
         }
-        self.line(json.dumps(plain(document), allow_nan=False, ensure_ascii=False))
+        self.json_line(document)
 
     def complain(self, error: ToolkitError) -> None:
         """Write an error for people, after what was said so far."""

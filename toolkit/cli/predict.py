@@ -1,6 +1,5 @@
 """`tfx-export predict`: one question to a bundle, an artifact or an endpoint, and its answer."""
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import click
 
 from toolkit.cli.endpoints import endpoint_options
 from toolkit.cli.feeds import read_feed
-from toolkit.cli.output import Answer, Output, plain
+from toolkit.cli.output import Answer, Output
 
 
 @click.command(short_help="Ask one question.")
@@ -35,9 +34,5 @@ def command(output: Output, /, target: str, file: Path | None, **options: Any) -
     feed = read_feed(file) if file else None
     if feed is None and not output.quiet:
         sys.stderr.write("no --input: asking with a golden feed of the bundle's, or else with made-up values\n")
-    outputs = plain(dict(sorted(predict(target, feed, **options).items())))
-
-    def show(screen: Output) -> None:
-        screen.line(json.dumps(outputs, ensure_ascii=False))
-
-    return Answer({"outputs": outputs}, show)
+    outputs = dict(sorted(predict(target, feed, **options).items()))
+    return Answer({"outputs": outputs}, lambda screen: screen.json_line(outputs))

@@ -16,7 +16,7 @@ def guard_streams(*, verbose: bool) -> TextIO:
     """
     sys.stdout.flush()
     sys.stderr.flush()
-    answers = os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding, errors=sys.stdout.errors)
+    answers = os.fdopen(os.dup(1), "w", encoding=sys.stdout.encoding, errors="backslashreplace")
     if verbose:
         os.dup2(2, 1)
         return answers
