@@ -111,3 +111,14 @@ def test_a_device_that_is_not_there_is_said(bundle: Path, root: Path) -> None:
     assert session.run()
     absent = session.measurements[0]
     assert absent.status(TINY) == (Status.UNAVAILABLE, "TensorFlow sees no device GPU:7 here")
+
+
+def test_what_was_measured_before_an_interruption_is_kept(shipped: Callable[[str], Path], root: Path) -> None:
+    def interrupt(what: str, _done: float, _of: float) -> None:
+        if "round 2" in what:
+            raise KeyboardInterrupt
+
+    session = Session([task(shipped("mlp"), root, "tflite", (1,))], TINY, interrupt, seed=1)
+    assert not session.run()
+    assert [len(one.rounds) for one in session.measurements] == [1]
+    assert session.measurements[0].timed
