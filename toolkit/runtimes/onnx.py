@@ -49,7 +49,7 @@ def faults(opening: Opening) -> Sequence[str]:
     try:
         onnx.checker.check_model(str(opening.path), full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
-        return [f"onnx.checker: {str(error).strip().splitlines()[0]}"]
+        return [f"onnx.checker: {' '.join(str(error).split()):.400}"]  # its last line names the node
     return []
 
 

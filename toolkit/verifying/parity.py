@@ -58,7 +58,7 @@ def check_runner(runtime: str, open_runner: Callable[[], AbstractContextManager[
                 if wanted.behaviour.rows_independent and not finding.problems:
                     _run_rows(runner, wanted, finding)
     except ToolkitError as error:
-        finding.add_problems([error.message])
+        finding.add_problems([error.message.partition("\n")[0]])  # TensorFlow adds the stack of its graph
     outputs = {name: allow(deviation, wanted.allowed.get(name)) for name, deviation in finding.deviations.items()}
     sizes = sorted({size for case in wanted.cases if (size := batch_size(wanted.signature, case.feed)) is not None})
     return Check(wanted.name, runtime, tuple(sizes), outputs, tuple(finding.problems))
