@@ -26,6 +26,7 @@ VERBS = {
     "promote": "Bring a withdrawn version back.",
     "versions": "List the versions of a deployed model.",
     "gc": "Remove old versions of a deployed model.",
+    "render": "Write files for Docker Compose, Kubernetes or KServe, by measured figures.",
     "models": "List what can be built.",
 }
 

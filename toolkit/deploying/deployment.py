@@ -143,10 +143,10 @@ def _ask(plan: Plan, proof: Proof, server: PrivateServer) -> Iterator[Finding]:
     yield from answers
     if not all(found.passed for found in answers):
         return  # how fast a wrong answer comes is nobody's question
-    yield from gate.check_latency(server.grpc, target, proof, limits)
-    yield from gate.check_memory(server, limits)
+    figures = [*gate.check_latency(server.grpc, target, proof, limits), *gate.check_memory(server, limits)]
+    yield from figures
     current = plan.rollout.current(plan.layout)
-    if current is not None:
+    if current is not None and all(found.passed for found in figures):
         yield from _against(plan, proof, server, current)
 
 

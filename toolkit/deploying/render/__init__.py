@@ -1,0 +1,1 @@
+"""What runs a deployed model past one machine, a file each: Compose, Kubernetes, KServe."""
