@@ -139,7 +139,7 @@ def attribute(holder: Any, name: str) -> Any:
     if holder is UNKNOWN:
         return UNKNOWN
     if isinstance(holder, ModuleType):
-        return vars(holder).get(name, UNKNOWN) if _is_users_module(holder) else getattr(holder, name, UNKNOWN)
+        return vars(holder).get(name, UNKNOWN) if _is_users_module(holder) else _loaded(holder, name)
     found = inspect.getattr_static(holder, name, UNKNOWN)
     if isinstance(found, staticmethod):
         return found.__func__
@@ -169,9 +169,16 @@ def is_users(function: FunctionType) -> bool:
     return not (installed or name.startswith(("<", _OURS, _STANDARD)))
 
 
+def _loaded(module: ModuleType, name: str) -> Any:
+    # A library that loads its parts when they are asked for may lack what one of them needs.
+    try:
+        return getattr(module, name, UNKNOWN)
+    except (ImportError, RuntimeError):
+        return UNKNOWN
+
+
 def _is_users_module(module: ModuleType) -> bool:
-    # TensorFlow's and Keras' modules load their parts when they are asked for.
-    return not str(getattr(module, "__file__", "") or "site-packages").count("site-packages")
+    return "site-packages" not in (getattr(module, "__file__", None) or "site-packages")
 
 
 def _functions_of(candidate: Any) -> Iterator[Code]:
