@@ -67,6 +67,11 @@ def test_a_model_a_factory_and_a_reference_are_built_too(project: Path) -> None:
         assert toolkit.build(model, formats=["saved_model"]).model == name
 
 
+def test_the_root_may_be_elsewhere(tmp_path: Path) -> None:
+    toolkit.build(MODEL, formats=["saved_model"], root=str(tmp_path / "elsewhere"))
+    assert (tmp_path / "elsewhere" / "exported" / "double" / "1").is_dir()
+
+
 def test_out_names_the_bundle(built: Path) -> None:
     assert toolkit.verify(built).model == "double"
 

@@ -39,7 +39,7 @@ class BuildOptions(TypedDict, total=False):
     keep_going: bool
     imports: Sequence[str]
     unsafe_lambda: bool
-    root: Path
+    root: str | Path
     verbose: bool
 
 

@@ -48,7 +48,7 @@ class BuildRequest:
     keep_going: bool = False
     imports: Sequence[str] = ()
     unsafe_lambda: bool = False
-    root: Path | None = None
+    root: str | Path | None = None
     verbose: bool = False
 
 
@@ -62,7 +62,7 @@ def build_all(
         report: gets each step as it begins.
         finished: gets each outcome as soon as it is known, and how many there will be.
     """
-    root = request.root or find_root(Path.cwd())
+    root = Path(request.root) if request.root else find_root(Path.cwd())
     options = _options(request, root)
     formats = chosen_formats(options.formats)  # a misspelt format is said before a minute of work
     references = list(request.models) or shipped(root)
@@ -120,7 +120,7 @@ class _Builds:
 
 def find_model(reference: Any, request: BuildRequest) -> Entry:
     """The catalogue's entry of a reference."""
-    root = request.root or find_root(Path.cwd())
+    root = Path(request.root) if request.root else find_root(Path.cwd())
     if isinstance(reference, str | Path):
         return resolve(str(reference), root, request.imports)
     return resolve_object(reference)
