@@ -13,11 +13,12 @@ from toolkit.deploying.config_file import CANARY, STABLE, ConfigFile
 from toolkit.deploying.deployment import Plan, deploy
 from toolkit.deploying.gate import Limits
 from toolkit.deploying.layout import Layout
-from toolkit.errors import DeployError, ExitCode, UsageError, WireError
+from toolkit.deploying.rollout import Production
+from toolkit.errors import DeployError, ExitCode, UnavailableError, UsageError, WireError
 from toolkit.runtimes.served import ask_label, open_remote
 from toolkit.serving.host import Host
 from toolkit.wire.endpoints import Remote
-from toolkit.wire.messages import Target
+from toolkit.wire.messages import Endpoint, Protocol, Target
 
 Publish = Callable[[int], None]
 Make = Callable[..., Path]
@@ -157,6 +158,15 @@ def test_a_bad_canary_never_becomes_stable(
     assert labels(host) == {STABLE: 1, CANARY: None}
     assert (answer(host, "times", STABLE), answer(host, "other", STABLE)) == (2.0, 7.0)
     assert (layout.versions(), layout.withdrawn_versions()) == ([1, 2], [3])
+
+
+def test_a_server_that_is_not_there_is_told_before_anything_is_published(
+    layout: Layout, config: ConfigFile, ungated: PlanOf, bundle: Make
+) -> None:
+    gone = ConfigRollout(config, Production(Endpoint("127.0.0.1:1", Protocol.GRPC)))
+    with pytest.raises(UnavailableError):
+        deploy(ungated(bundle(9.0, 3), rollout=gone))
+    assert (layout.versions(), layout.withdrawn_versions()) == ([1, 2], [])
 
 
 def test_a_server_that_does_not_poll_the_file_is_noticed(

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from toolkit.deploying import gate, publish, records
@@ -11,11 +12,12 @@ from toolkit.deploying.layout import Layout
 from toolkit.deploying.proofs import Proof, proof_of
 from toolkit.deploying.records import Record
 from toolkit.deploying.rollout import Production, Tell, answers_again
-from toolkit.errors import DeployError, ToolkitError, UsageError
-from toolkit.runtimes.served import ask_label, ask_reload
+from toolkit.errors import DeployError, ServingError, ToolkitError, UsageError
+from toolkit.runtimes.served import ask_label, ask_reload, ask_status
 from toolkit.wire.messages import Target
 
 _POLL_S = 0.05
+STATUS_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -33,8 +35,14 @@ class ConfigRollout:
     hold: bool = False
 
     def check(self, layout: Layout) -> None:
-        """Refuses a file in which the model is not ours to move."""
+        """Refuses a file in which the model is not ours to move, and a server that is not there to be told.
+
+        Raises:
+            UnavailableError: nobody answers.
+        """
         self.config.read(layout)
+        with suppress(ServingError):  # it answers, and knows no such model yet
+            ask_status(self.production.grpc, Target(layout.name), STATUS_TIMEOUT_S)
 
     def steps(self) -> Sequence[str]:
         """What it would do, in words."""
