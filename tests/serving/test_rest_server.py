@@ -105,10 +105,13 @@ def test_past_the_queue_a_request_is_refused_at_once_with_a_hint_and_later_ones_
 
 def test_draining_finishes_sixteen_requests_in_flight(start: Start) -> None:
     with start(held=True, rest_api_num_threads=4) as server:
-        with at_once(16, lambda: server.post(PATH, BODY)) as answers, at_once(1, server.host.stop):
+        with at_once(16, lambda: server.post(PATH, BODY)) as answers:
             server.wait_for_held(16)
             server.model.wait_for(inside=4)
-            server.model.gate.set()
+            # Only now: a request that came after the drain began would rightly be refused.
+            with at_once(1, server.host.stop):
+                server.wait_until_draining()
+                server.model.gate.set()
         assert [answer.result().status for answer in answers] == [200] * 16
 
 
