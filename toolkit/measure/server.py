@@ -44,7 +44,7 @@ def serve_bundle(bundle: Path, model: str, threads: int) -> Iterator[Served]:
     python_path = os.pathsep.join(entry for entry in sys.path if entry)
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "toolkit.cli.main", "serve", str(bundle), *flags],
+            [sys.executable, "-m", "toolkit.measure.tethered", str(os.getpid()), "serve", str(bundle), *flags],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=log,
