@@ -14,7 +14,7 @@ from toolkit.deploying.deployment import Plan, deploy
 from toolkit.deploying.gate import Limits
 from toolkit.deploying.layout import Layout
 from toolkit.deploying.rollout import Production
-from toolkit.errors import DeployError, ExitCode, UnavailableError, UsageError, WireError
+from toolkit.errors import DeployError, ExitCode, ServingError, UnavailableError, UsageError, WireError
 from toolkit.runtimes.served import ask_label, open_remote
 from toolkit.serving.host import Host
 from toolkit.wire.endpoints import Remote
@@ -266,10 +266,54 @@ def test_a_file_that_is_not_ours_to_move_is_refused_before_anything_is_published
     assert layout.versions() == []
 
 
+@pytest.mark.parametrize("at", [CANARY, STABLE])
+def test_the_next_deployment_goes_on_where_one_was_ended(
+    layout: Layout,
+    config: ConfigFile,
+    serve: Callable[..., Host],
+    ungated: PlanOf,
+    bundle: Make,
+    monkeypatch: pytest.MonkeyPatch,
+    at: str,
+) -> None:
+    host, wait = serve(), ConfigRollout._wait_for_label
+
+    def ended(self: ConfigRollout, place: Layout, label: str, version: int) -> None:
+        if label == at and version == 3:
+            raise KeyboardInterrupt
+        wait(self, place, label, version)
+
+    monkeypatch.setattr(ConfigRollout, "_wait_for_label", ended)
+    with pytest.raises(KeyboardInterrupt):
+        deploy(ungated(bundle(9.0, 3), rollout=rollout(config, host)))
+    assert answer(host, "other", STABLE) == 7.0
+    deploy(ungated(bundle(10.0, 4), rollout=rollout(config, host)))
+    assert labels(host) == {STABLE: 4, CANARY: 4}
+    assert answer(host, "times", STABLE) == 10.0
+
+
+def test_a_label_to_a_version_that_is_not_there_is_refused_and_put_back(
+    layout: Layout, config: ConfigFile, serve: Callable[..., Host]
+) -> None:
+    host = serve("broken@2")
+    before = config.path.read_text()
+    moving = rollout(config, host)
+    entry = config.read(layout)
+    with pytest.raises(ServingError, match="not currently available for inference"):
+        moving.apply(layout, entry.having(entry.versions, {STABLE: 2}))
+    config.path.write_text(before)
+    with layout.alone(), pytest.raises(DeployError, match="stable did not move: production cannot load version 2"):
+        moving.move(layout, 2, "promote")
+    assert labels(host) == {STABLE: 1, CANARY: None}
+    assert config.read(layout) == entry
+
+
 def test_what_cannot_be_moved_to_is_told(layout: Layout, config: ConfigFile, serve: Callable[..., Host]) -> None:
     moving = rollout(config, serve())
     with pytest.raises(UsageError, match="has no canary to promote"):
         moving.way_forward(layout, None)
+    with pytest.raises(UsageError, match="has no version 9 to promote"):
+        moving.way_forward(layout, 9)
     with pytest.raises(UsageError, match="no version to go back to"):
         moving.way_back(layout, None)
     with pytest.raises(UsageError, match="with number 9"):
