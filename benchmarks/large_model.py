@@ -35,7 +35,7 @@ LAYERS, WIDTH = {layers}, {width}
 def kernel(seed):
     values = np.random.default_rng(seed).random((WIDTH, WIDTH), np.float32)
     values -= 0.5
-    values *= 2 * WIDTH**-0.5
+    values *= 2 * (3 / WIDTH) ** 0.5  # so that layers neither swell nor fade
     return values
 
 
