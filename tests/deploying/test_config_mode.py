@@ -274,6 +274,7 @@ def test_the_next_deployment_goes_on_where_one_was_ended(
     ungated: PlanOf,
     bundle: Make,
     monkeypatch: pytest.MonkeyPatch,
+    *,
     at: str,
 ) -> None:
     host, wait = serve(), ConfigRollout._wait_for_label
