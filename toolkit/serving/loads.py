@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from toolkit.errors import Fault, ServingError, ToolkitError
+from toolkit.errors import Fault, ParityError, ServingError, ToolkitError
 from toolkit.serving.servables import Servable
 from toolkit.serving.versions import ModelVersions, Version
 from toolkit.wire.messages import State
@@ -112,7 +112,7 @@ class Loads:
             log.error("%s version %d does not load: %s", model.name, version.number, failure.message)
             with self._changed:
                 version.error = failure
-                version.attempts += 1
+                version.attempts = self._attempts if _refused(failure) else version.attempts + 1
                 self._changed.notify_all()
         return None
 
@@ -139,3 +139,9 @@ class Loads:
         with self._changed:
             model.ended(version)
             self.advance(model)
+
+
+def _refused(failure: ToolkitError) -> bool:
+    """Whether our own checks said no: the same files will not pass a minute later, as what a runtime met may."""
+    refusals = (Fault.PERMISSION, Fault.PRECONDITION)
+    return isinstance(failure, ParityError) or (isinstance(failure, ServingError) and failure.fault in refusals)
