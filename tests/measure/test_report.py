@@ -150,3 +150,8 @@ def test_served_time_is_shown_phase_by_phase() -> None:
     table = next(found for found in tables_of(three_paths()) if "served" in found.title)
     row = dict(zip(table.headings, table.rows[0], strict=True))
     assert (row["compute"], row["network"], row["client decode"]) == ("2.00 ms", "500 µs", "-")
+
+
+def test_a_row_whose_baseline_does_not_count_says_so() -> None:
+    rows = tables_of(report([measurement("eager", 4 * MS, calls=30), measurement("graph", 2 * MS)]))[0].rows
+    assert [row[-1] for row in rows] == ["INVALID", "faster (eager INVALID)"]

@@ -98,6 +98,9 @@ def _row(report: Report, found: Measurement, *, marked: bool) -> tuple[str, ...]
     speedup = report.speedup(found)
     calls = report.break_even(found)
     word = {Status.VALID: verdict(speedup) if found.key.path != "eager" else "baseline"}.get(status, status.value)
+    baseline = report.baseline_of(found)
+    if status is Status.VALID and baseline is not None and baseline.status(report.effort)[0] is not Status.VALID:
+        word = f"{word} (eager INVALID)" if baseline is not found else word
     return (
         name,
         *(_percentile(found, wanted, report.effort.percentiles) for wanted in PERCENTILES),
