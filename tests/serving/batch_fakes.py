@@ -14,7 +14,7 @@ import numpy as np
 from tests.serving.fakes import PATIENCE_S, FakeServable
 from toolkit.core.tensors import Array, Feed, Outputs, Signature, TensorSpec
 from toolkit.errors import ServingError
-from toolkit.serving.batching import BatchedRuns
+from toolkit.serving.batching import BatchedRuns, Watch
 from toolkit.serving.library import Lease
 from toolkit.serving.scheme import Scheme
 from toolkit.serving.timing import Timing
@@ -105,10 +105,12 @@ class Callers:
 
 
 @contextmanager
-def batching(clock: Clock | None = None, *, per_model: bool = False, **parameters: Any) -> Iterator[Callers]:
+def batching(
+    clock: Clock | None = None, *, per_model: bool = False, watch: Watch | None = None, **parameters: Any
+) -> Iterator[Callers]:
     """A batcher of these parameters."""
     scheme = Scheme.of(BatchingParameters(**{"num_batch_threads": 1, "max_batch_size": 4} | parameters))
-    runs = BatchedRuns(scheme, per_model=per_model, clock=clock or time.monotonic)
+    runs = BatchedRuns(scheme, per_model=per_model, watch=watch, clock=clock or time.monotonic)
     pool = ThreadPoolExecutor(64)
     try:
         yield Callers(runs, pool)

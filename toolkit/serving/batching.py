@@ -5,6 +5,7 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from toolkit.core.tensors import Outputs
 from toolkit.serving.batch_queue import Batch, BatchQueue, Gathered, Request
@@ -20,13 +21,23 @@ from toolkit.wire.plans import Plan
 _scheme_of = functools.cache(Scheme.of)
 
 
+class Watch(Protocol):
+    """Who is told of requests and batches."""
+
+    def arrived(self, rows: int, inputs: int) -> None:
+        """A request is to be batched."""
+
+    def gathered(self, batch: Gathered) -> None:
+        """A batch ran."""
+
+
 class BatchedRuns:
     """Runs plans in batches; `Runs` of the engine.
 
     Args:
         scheme: the parameters of every model.
         per_model: only versions that bring parameters along are batched, and by those.
-        observe: is told of every batch that ran.
+        watch: is told of every request that waits for its batch, and of every batch that ran.
         clock: seconds; tests bring their own.
     """
 
@@ -35,10 +46,10 @@ class BatchedRuns:
         scheme: Scheme,
         *,
         per_model: bool = False,
-        observe: Callable[[Gathered], None] = lambda _: None,
+        watch: Watch | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._scheme, self._per_model, self._observe, self._clock = scheme, per_model, observe, clock
+        self._scheme, self._per_model, self._watch, self._clock = scheme, per_model, watch, clock
         self._alone = DirectRuns()
         # Only queues that hold something, so that a version which was unloaded is not kept; the next to serve first.
         self._queues: dict[tuple[int, str], BatchQueue] = {}
@@ -64,6 +75,8 @@ class BatchedRuns:
             raise words.too_large(rows, scheme.max_request_rows)
         if rows == 0:
             return self._alone.run(lease, plan, timing)  # nothing to gather; the real server never answers it
+        if self._watch is not None:
+            self._watch.arrived(rows, len(plan.feed))
         request = Request(plan, rows, self._clock())
         key = (id(lease.servable), plan.signature.name)
         with self._changed:
@@ -118,7 +131,8 @@ class BatchedRuns:
             return False
         queue, batch = taken
         queue.run(batch, self._clock)
-        self._observe(queue.seen(batch))
+        if self._watch is not None:
+            self._watch.gathered(queue.seen(batch))
         with self._changed:
             for part in batch.parts:
                 part.request.pending -= 1

@@ -58,10 +58,12 @@ class Host:
     def __post_init__(self) -> None:
         settings = self.settings
         self.library = Library(settings.loader, settings.lifecycle)
-        self._batches = BatchedRuns(settings.scheme, per_model=settings.per_model_batching) if settings.scheme else None
+        self.metrics = Metrics(lambda name: name in self.library.states())
+        self._batches: BatchedRuns | None = None
+        if settings.scheme:
+            self._batches = BatchedRuns(settings.scheme, per_model=settings.per_model_batching, watch=self.metrics)
         runs = PunctualRuns(self._batches or DirectRuns())
         self.engine = Engine(self.library, runs, settings.check_methods)
-        self.metrics = Metrics(lambda name: name in self.library.states())
         self._transports: list[Transport] = []
         self._rpc: RpcServer | None = None
         self._rest: RestServer | None = None

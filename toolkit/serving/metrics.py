@@ -1,4 +1,4 @@
-"""Counts and times requests: TensorFlow Serving's metrics under its names, and histograms of our own."""
+"""Counts and times requests and batches: TensorFlow Serving's metrics under its names, and histograms of our own."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -8,6 +8,7 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, Counter, Gauge
 from prometheus_client.core import Metric
 
+from toolkit.serving.batch_queue import Gathered
 from toolkit.serving.histograms import Cell, Histograms
 from toolkit.serving.timing import PHASES, Timing
 from toolkit.wire.codes import Code
@@ -16,7 +17,9 @@ CONTENT_TYPE = "text/plain"
 _PREFIX = ":tensorflow:serving:"
 # TensorFlow Serving's: ten microseconds times powers of 1.8, up to about twenty minutes.
 _LATENCY_BUCKETS = tuple(10 * 1.8**power for power in range(33))
-_ROW_BUCKETS = tuple(float(2**power) for power in range(15))
+_ROW_BUCKETS = tuple(float(2**power) for power in range(14))
+# A tenth of a millisecond to about a second.
+_QUEUE_BUCKETS = tuple(100 * 1.2**power for power in range(52))
 # Seconds, close together where models answer: a quantile read from them is off by a fifth at most.
 _PHASE_BUCKETS = tuple(1e-5 * 1.45**power for power in range(38))
 # Every counter and histogram would get a twin with the time of its making.
@@ -50,8 +53,7 @@ class Metrics:
     def __init__(self, known: Callable[[str], bool] = bool) -> None:
         self.registry = CollectorRegistry()
         self._known = known
-        self._requests = _Requests()
-        self.registry.register(self._requests)
+        self._requests = self._counts("request_count", "The total number of requests.", ("model_name", "status"))
         latency, runtime = ("model_name", "API", "entrypoint", "status"), ("model_name", "API", "runtime")
         name, text = f"{_PREFIX}request_latency", "Microseconds of a whole request."
         self._latency = self._histograms(name, text, latency, _LATENCY_BUCKETS)
@@ -63,6 +65,22 @@ class Metrics:
             "tfx_refused", "Requests refused before they cost work.", ("entrypoint", "reason"), registry=self.registry
         )
         self._cells: dict[tuple[str, str, str, Code], _Cells] = {}
+        name, text = "batching_session:wrapped_run_count", "Batches that ran."
+        self._batches = self._counts(name, text, ())
+        prefix = f"{_PREFIX}batching_session:"
+        name, text = f"{prefix}queuing_latency", "Microseconds of a request in the queue of its batch."
+        self._queued = self._histograms(name, text, ("thread_pool_name",), _QUEUE_BUCKETS)
+        name, text = f"{prefix}input_batch_size", "Rows of an input."
+        self._arrived = self._histograms(name, text, (), _ROW_BUCKETS)
+        name, text = f"{prefix}processed_batch_size", "Rows of a batch as it ran, those filled in included."
+        self._processed = self._histograms(name, text, (), _ROW_BUCKETS)
+        name, text = f"{prefix}padding_size", "Rows filled in, by the rows of the batch as it ran."
+        self._padding = self._histograms(name, text, ("execution_batch_size",), _ROW_BUCKETS)
+
+    def _counts(self, name: str, text: str, labels: tuple[str, ...]) -> "_Counts":
+        made = _Counts(_PREFIX + name, text, labels)
+        self.registry.register(made)
+        return made
 
     def _histograms(self, name: str, text: str, labels: tuple[str, ...], bounds: tuple[float, ...]) -> Histograms:
         made = Histograms(name, text, labels, bounds)
@@ -83,7 +101,7 @@ class Metrics:
             cells = self._cells.setdefault(key, self._cells_of(seen))
         cells.latency.observe(seen.elapsed_ns / 1e3)
         if seen.api in _RUNS:
-            self._requests.add(seen.model, seen.code)
+            self._requests.add(seen.model, seen.code.name)
         if seen.code is Code.OK and timing.compute_ns:
             cells.runtime.observe(timing.compute_ns / 1e3)
             for phase, cell in cells.phases:
@@ -100,12 +118,29 @@ class Metrics:
         """A request was refused before it cost work."""
         self._refused.labels(entrypoint, reason).inc()
 
+    def arrived(self, rows: int, inputs: int) -> None:
+        """A request is to be batched; the real server counts each of its inputs."""
+        cell = self._arrived.labels()
+        for _ in range(inputs):
+            cell.observe(rows)
+
+    def gathered(self, batch: Gathered) -> None:
+        """A batch ran."""
+        size = sum(batch.rows) + batch.padding
+        self._batches.add()
+        self._processed.labels().observe(size)
+        self._padding.labels(str(size)).observe(batch.padding)
+        queued = self._queued.labels("")  # the real server's sessions do not know the name of their threads
+        for waited_s in batch.queue_s:
+            queued.observe(waited_s * 1e6)
+
     def page(self) -> bytes:
         """The metrics as Prometheus reads them."""
         shown = prometheus_client.generate_latest(self.registry)
-        # The library names the type of a counter with a suffix that TensorFlow Serving's counter does not have.
-        name = _PREFIX.encode() + b"request_count"
-        return shown.replace(b" " + name + b"_total ", b" " + name + b" ")
+        # The library names the type of a counter with a suffix that TensorFlow Serving's counters do not have.
+        for name in (self._requests.name.encode(), self._batches.name.encode()):
+            shown = shown.replace(b" " + name + b"_total ", b" " + name + b" ")
+        return shown
 
 
 _RUNS = frozenset({"Predict", "Classify", "Regress", "MultiInference"})
@@ -120,22 +155,22 @@ class _Cells:
     phases: list[tuple[str, Cell]]
 
 
-class _Requests:
-    """request_count, whose name the library would not allow a counter of its own."""
+class _Counts:
+    """A counter by labels, whose name the library would not allow a counter of its own."""
 
-    def __init__(self) -> None:
-        self._counts: dict[tuple[str, str], int] = {}
+    def __init__(self, name: str, text: str, labels: tuple[str, ...]) -> None:
+        self.name, self._text, self._labels = name, text, labels
+        self._found: dict[tuple[str, ...], int] = {} if labels else {(): 0}
         self._lock = threading.Lock()
 
-    def add(self, model: str, code: Code) -> None:
+    def add(self, *values: str) -> None:
         """One more."""
-        key = (model, code.name)
         with self._lock:
-            self._counts[key] = self._counts.get(key, 0) + 1
+            self._found[values] = self._found.get(values, 0) + 1
 
     def collect(self) -> Iterator[Metric]:
         """The counts, as the library asks for them."""
-        metric = Metric(_PREFIX + "request_count", "The total number of requests.", "counter")
-        for (model, status), count in list(self._counts.items()):
-            metric.add_sample(_PREFIX + "request_count", {"model_name": model, "status": status}, count)
+        metric = Metric(self.name, self._text, "counter")
+        for values, count in list(self._found.items()):
+            metric.add_sample(self.name, dict(zip(self._labels, values, strict=True)), count)
         yield metric
