@@ -13,6 +13,7 @@ from tests.deploying.bundles import make_bundle
 from tests.deploying.server import TimesLoader, serving
 from toolkit.deploying import gate
 from toolkit.deploying.commands import EmbeddedCommand, Ports
+from toolkit.deploying.config_file import ConfigFile
 from toolkit.deploying.deployment import Plan, Rollout
 from toolkit.deploying.gate import Limits
 from toolkit.deploying.layout import Layout
@@ -25,6 +26,16 @@ from toolkit.wire.messages import Endpoint, Protocol
 QUICK = Limits(load_timeout_s=20.0, rate=1000.0, requests=20)
 # Long enough to see that a server does not come; what is waited for has come to its end already.
 SHORT = Limits(load_timeout_s=2.0, rate=1000.0, requests=20)
+
+
+OTHER = """
+config {
+  name: "other" base_path: "BASE/other" model_platform: "tensorflow"
+  model_version_policy { specific { versions: 4 } }
+  version_labels { key: "stable" value: 4 }
+  logging_config { sampling_config { sampling_rate: 0.5 } }
+}
+"""
 
 
 @dataclass(frozen=True)
@@ -104,6 +115,35 @@ def production(layout: Layout) -> Iterator[Callable[..., Host]]:
             return stack.enter_context(serving(TimesLoader(faults), **flags))
 
         yield start
+
+
+@pytest.fixture
+def config(layout: Layout, published: Callable[[int], None]) -> ConfigFile:
+    """Two models: `times` serves version 1 of two on disk as stable, `other` its version 4."""
+    published(2)
+    (layout.base / "other" / "4").mkdir(parents=True)
+    (layout.base / "other" / "4" / "factor").write_text("7")
+    path = layout.base / "models.config"
+    path.write_text("model_config_list {" + OTHER.replace("BASE", str(layout.base)) + times(layout) + "}")
+    return ConfigFile(path)
+
+
+def times(layout: Layout, policy: str = "specific { versions: 1 }", labels: str = "stable") -> str:
+    return (
+        f'config {{ name: "times" base_path: "{layout.base_path}" model_platform: "tensorflow"'
+        f' model_version_policy {{ {policy} }} version_labels {{ key: "{labels}" value: 1 }} }}'
+    )
+
+
+@pytest.fixture
+def serve(config: ConfigFile, production: Callable[..., Host]) -> Callable[..., Host]:
+    """Starts a server by the file."""
+    return lambda *faults, **flags: production(
+        *faults,
+        model_config_file=str(config.path),
+        allow_version_labels_for_unavailable_models=True,
+        **flags,
+    )
 
 
 def endpoints(host: Host) -> tuple[Endpoint, Endpoint]:

@@ -14,7 +14,7 @@ from toolkit.deploying.deployment import Plan, deploy
 from toolkit.deploying.gate import Limits
 from toolkit.deploying.layout import Layout
 from toolkit.deploying.rollout import Production
-from toolkit.errors import DeployError, ExitCode, ServingError, UnavailableError, UsageError, WireError
+from toolkit.errors import DeployError, ExitCode, ServingError, UnavailableError, UsageError
 from toolkit.runtimes.served import ask_label, open_remote
 from toolkit.serving.host import Host
 from toolkit.wire.endpoints import Remote
@@ -23,44 +23,7 @@ from toolkit.wire.messages import Endpoint, Protocol, Target
 Publish = Callable[[int], None]
 Make = Callable[..., Path]
 PlanOf = Callable[..., Plan]
-OTHER = """
-config {
-  name: "other" base_path: "BASE/other" model_platform: "tensorflow"
-  model_version_policy { specific { versions: 4 } }
-  version_labels { key: "stable" value: 4 }
-  logging_config { sampling_config { sampling_rate: 0.5 } }
-}
-"""
 POLLED = {"model_config_file_poll_wait_seconds": 0.05}
-
-
-@pytest.fixture
-def config(layout: Layout, published: Publish) -> ConfigFile:
-    """Two models: `times` serves version 1 of two on disk as stable, `other` its version 4."""
-    published(2)
-    (layout.base / "other" / "4").mkdir(parents=True)
-    (layout.base / "other" / "4" / "factor").write_text("7")
-    path = layout.base / "models.config"
-    path.write_text("model_config_list {" + OTHER.replace("BASE", str(layout.base)) + times(layout) + "}")
-    return ConfigFile(path)
-
-
-def times(layout: Layout, policy: str = "specific { versions: 1 }", labels: str = "stable") -> str:
-    return (
-        f'config {{ name: "times" base_path: "{layout.base_path}" model_platform: "tensorflow"'
-        f' model_version_policy {{ {policy} }} version_labels {{ key: "{labels}" value: 1 }} }}'
-    )
-
-
-@pytest.fixture
-def serve(config: ConfigFile, production: Callable[..., Host]) -> Callable[..., Host]:
-    """Starts a server by the file."""
-    return lambda *faults, **flags: production(
-        *faults,
-        model_config_file=str(config.path),
-        allow_version_labels_for_unavailable_models=True,
-        **flags,
-    )
 
 
 def rollout(
@@ -118,16 +81,6 @@ def test_the_old_versions_are_let_go_and_the_one_before_stays(
     for version in (3, 4):
         deploy(ungated(bundle(9.0 + version, version), rollout=rollout(config, host)))
     assert config.read(layout).versions == (3, 4)
-
-
-def test_other_models_stand_in_the_file_as_before(layout: Layout, config: ConfigFile) -> None:
-    entry = config.read(layout)
-    config.write(layout, entry.having((1, 2), {STABLE: 1, CANARY: 2}))
-    text = config.path.read_text()
-    assert "sampling_rate: 0.5" in text
-    assert text.index('"other"') < text.index('"times"')
-    assert config.read(Layout(layout.base, "other")).versions == (4,)
-    assert (config.read(layout).versions, config.read(layout).labels) == ((1, 2), {STABLE: 1, CANARY: 2})
 
 
 @pytest.mark.parametrize(
@@ -221,49 +174,6 @@ def test_a_new_model_is_added_and_taken_out_again(
     assert '"new"' not in config.path.read_text()
     deploy(replace(ungated(bundle(9.0, 9), rollout=rollout(config, host)), layout=new))
     assert answer(host, "new", STABLE) == 9.0
-
-
-def test_an_empty_file_is_a_list_without_models(tmp_path: Path, layout: Layout) -> None:
-    path = tmp_path / "models.config"
-    path.touch()
-    config = ConfigFile(path)
-    entry = config.read(layout)
-    config.write(layout, entry.having((1,), {STABLE: 1}))
-    assert config.read(layout).labels == {STABLE: 1}
-    config.write(layout, entry)
-    assert path.read_text().replace("\n", "") == "model_config_list {}"
-
-
-@pytest.mark.parametrize(
-    ("text", "error", "said"),
-    [
-        (lambda layout: f"model_config_list {{ {times(layout, 'latest {}')} }}", UsageError, "at once"),
-        (
-            lambda layout: f"model_config_list {{ {times(Layout(layout.base / 'x', 'times'))} }}",
-            UsageError,
-            "not at",
-        ),
-        (lambda layout: "custom_model_config {}", UsageError, "custom config"),
-        (lambda layout: "model_config_list {", WireError, "is no ModelServerConfig"),
-        (None, UsageError, "No such file"),
-    ],
-)
-def test_a_file_that_is_not_ours_to_move_is_refused_before_anything_is_published(
-    layout: Layout,
-    ungated: PlanOf,
-    bundle: Make,
-    production: Callable[..., Host],
-    *,
-    text: Callable[[Layout], str] | None,
-    error: type[Exception],
-    said: str,
-) -> None:
-    path = layout.base.parent / "models.config"
-    if text is not None:
-        path.write_text(text(layout))
-    with pytest.raises(error, match=said):
-        deploy(ungated(bundle(), rollout=rollout(ConfigFile(path), production())))
-    assert layout.versions() == []
 
 
 @pytest.mark.parametrize("at", [CANARY, STABLE])
