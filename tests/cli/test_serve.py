@@ -130,6 +130,44 @@ def test_a_signal_ends_it_with_zero(number: signal.Signals, root: Path, tmp_path
         assert server.end(number) == 0
 
 
+END_AT_ONCE = """
+import atexit
+import sys
+from toolkit.cli import main
+
+atexit.register(print, "the interpreter was taken down", file=sys.stderr)
+main.main(sys.argv[1:])
+"""
+
+
+def test_it_ends_without_taking_down_the_interpreter_and_all_was_said(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    words = ["serve", f"--model_base_path={tmp_path / 'empty'}", "--port=0", "--rest_api_port=0", "-v"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", END_AT_ONCE, *words], cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    clock = threading.Timer(PATIENCE_S, process.kill)
+    clock.start()
+    try:
+        assert process.stdout is not None
+        ready = process.stdout.readline()
+        process.send_signal(signal.SIGTERM)
+        rest, said = process.communicate()
+    finally:
+        clock.cancel()
+        process.kill()
+    assert (process.returncode, json.loads(ready)["ready"], rest) == (0, True, "")
+    assert "drained in" in said
+    assert "the interpreter was taken down" not in said
+
+
+def test_an_error_of_serve_is_said_whole_through_pipes(root: Path) -> None:
+    line = [sys.executable, "-m", "toolkit.cli.main", "serve", "nothere", "--json"]
+    done = subprocess.run(line, cwd=root, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    document = json.loads(done.stdout)
+    assert (done.returncode, document["exit_code"], document["status"]) == (2, 2, "error")
+
+
 def test_one_bad_model_keeps_no_other_from_serving_but_with_strict_start(root: Path, tmp_path: Path) -> None:
     (tmp_path / "bad" / "1").mkdir(parents=True)
     config = tmp_path / "models.config"
