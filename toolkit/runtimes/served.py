@@ -3,7 +3,7 @@
 import http.client
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from time import perf_counter_ns
 from typing import Any, NamedTuple
 
@@ -148,8 +148,11 @@ def open_channel(endpoint: Endpoint) -> Any:
 
 @contextmanager
 def _open_rest(remote: Remote, timeout_s: float, watch: Watch) -> Iterator[Runner]:
-    connection = _connection(remote.endpoint, timeout_s)
+    with closing(_connection(remote.endpoint, timeout_s)) as connection:
+        yield _rest_runner(connection, remote, watch)
 
+
+def _rest_runner(connection: http.client.HTTPConnection, remote: Remote, watch: Watch) -> Runner:
     def call(kind: Call, body: bytes | None) -> tuple[bytes, str | None]:
         headers = {"Content-Type": rest.JSON} if body is not None else {}
         try:
@@ -178,10 +181,7 @@ def _open_rest(remote: Remote, timeout_s: float, watch: Watch) -> Iterator[Runne
         watch(Moments(begun, encoded, answered, perf_counter_ns(), told))
         return outputs
 
-    try:
-        yield FunctionRunner("rest", served.as_signature(), run)
-    finally:
-        connection.close()
+    return FunctionRunner("rest", served.as_signature(), run)
 
 
 def _connection(endpoint: Endpoint, timeout_s: float) -> http.client.HTTPConnection:
