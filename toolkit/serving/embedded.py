@@ -6,13 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from toolkit.building import jobs
-from toolkit.building.catalog import Entry, resolve, shipped
-from toolkit.building.isolate import Isolated
-from toolkit.building.pipeline import Options, build_bundle
-from toolkit.core.artifact import read_manifest
-from toolkit.core.store import find_root, newest
-from toolkit.errors import ServingError, ToolkitError, UsageError
+from toolkit.building.catalog import resolve, shipped
+from toolkit.building.current import current_bundle
+from toolkit.building.pipeline import Options
+from toolkit.core.store import find_root
+from toolkit.errors import UsageError
 from toolkit.serving.host import Host, Ready
 from toolkit.serving.places import models_at
 from toolkit.serving.settings import Settings, settings_of
@@ -101,30 +99,4 @@ def _place(target: str, request: ServeRequest) -> Path:
     if target not in shipped(root) and Path(target).is_dir():
         return Path(target)
     entry = resolve(target, root)
-    exported = root / "exported"
-    bundle = newest(exported, entry.spec.name)
-    if bundle is not None and _matches(bundle, entry):
-        return bundle
-    request.report(
-        entry.spec.name,
-        "no bundle of this source: building it" if bundle is None else "its source has changed: building it",
-    )
-    return _build(entry, exported, request.report)
-
-
-def _matches(bundle: Path, entry: Entry) -> bool:
-    try:
-        return read_manifest(bundle).source.sha256 == entry.sha256
-    except ToolkitError:
-        return False
-
-
-def _build(entry: Entry, exported: Path, report: Report) -> Path:
-    with Isolated() as child:
-        child.prepare(jobs.warm_up)
-        outcome = build_bundle(entry, Options(exported), child, lambda step: report(entry.spec.name, step))
-    if outcome.error is not None:
-        raise outcome.error
-    if outcome.bundle is None:
-        raise ServingError(f"{entry.spec.name} gave no bundle", hint=f"tfx-export build {entry.spec.name}")
-    return outcome.bundle
+    return current_bundle(entry, Options(root / "exported"), request.report)
