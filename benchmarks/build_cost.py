@@ -13,6 +13,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,20 +38,26 @@ def bare(model: str) -> dict[str, Any]:
     clock.lap("start")
     entry = resolve(model, ROOT)
     traced = trace_model(entry.spec, build_model(entry.spec))
-    name, function = next(iter(traced.functions.items()))
+    functions = traced.functions
     clock.lap("model")
     spent = time.process_time()
     with tempfile.TemporaryDirectory() as directory:
         root = tf.Module()
-        root.variables_of_function = list(function.variables)
-        tf.saved_model.save(root, f"{directory}/saved_model", signatures={name: function})
+        root.weights = [list(function.variables) for function in functions.values()]
+        tf.saved_model.save(root, f"{directory}/saved_model", signatures=dict(functions))
         clock.lap("saved_model")
-        content = tf.lite.TFLiteConverter.from_concrete_functions([function], root).convert()
-        Path(directory, "model.tflite").write_bytes(content)
+        for name, function in functions.items():
+            content = tf.lite.TFLiteConverter.from_concrete_functions([function], root).convert()
+            Path(directory, f"{name}.tflite").write_bytes(content)
         clock.lap("tflite")
-        keywords = function.structured_input_signature[1]
-        again = tf.function(lambda *tensors: function(**dict(zip(keywords, tensors, strict=True))))
-        tf2onnx.convert.from_function(again, list(keywords.values()), opset=18, output_path=f"{directory}/model.onnx")
+        for name, function in functions.items():
+            specs = function.structured_input_signature[1]
+            tf2onnx.convert.from_function(
+                tf.function(_positional(function)),
+                list(specs.values()),
+                opset=18,
+                output_path=f"{directory}/{name}.onnx",
+            )
         clock.lap("onnx")
     cpu_s = time.process_time() - spent
     return {
@@ -59,6 +66,11 @@ def bare(model: str) -> dict[str, Any]:
         "steps_s": clock.laps,
         "cpu_s": cpu_s,
     }
+
+
+def _positional(function: Any) -> Callable[..., Any]:
+    names = list(function.structured_input_signature[1])
+    return lambda *tensors: function(**dict(zip(names, tensors, strict=True)))
 
 
 def build(model: str) -> dict[str, Any]:
