@@ -13,7 +13,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ def bare(model: str) -> dict[str, Any]:
     clock = _Clock()
     import keras
     import tensorflow as tf
-    import tf2onnx.convert
+    import tf2onnx.convert  # noqa: F401  # its import belongs to the start
 
     from toolkit.building.catalog import resolve
     from toolkit.building.load import build_model
@@ -42,23 +42,7 @@ def bare(model: str) -> dict[str, Any]:
     clock.lap("model")
     spent = time.process_time()
     with tempfile.TemporaryDirectory() as directory:
-        root = tf.Module()
-        root.weights = [list(function.variables) for function in functions.values()]
-        tf.saved_model.save(root, f"{directory}/saved_model", signatures=dict(functions))
-        clock.lap("saved_model")
-        for name, function in functions.items():
-            content = tf.lite.TFLiteConverter.from_concrete_functions([function], root).convert()
-            Path(directory, f"{name}.tflite").write_bytes(content)
-        clock.lap("tflite")
-        for name, function in functions.items():
-            specs = function.structured_input_signature[1]
-            tf2onnx.convert.from_function(
-                tf.function(_positional(function)),
-                list(specs.values()),
-                opset=18,
-                output_path=f"{directory}/{name}.onnx",
-            )
-        clock.lap("onnx")
+        _convert(functions, Path(directory), clock)
     cpu_s = time.process_time() - spent
     return {
         "start_s": clock.laps.pop("start"),
@@ -66,6 +50,26 @@ def bare(model: str) -> dict[str, Any]:
         "steps_s": clock.laps,
         "cpu_s": cpu_s,
     }
+
+
+def _convert(functions: Mapping[str, Any], directory: Path, clock: "_Clock") -> None:
+    """The three conversions and nothing else, a lap each."""
+    import tensorflow as tf
+    import tf2onnx.convert
+
+    root = tf.Module()
+    root.weights = [list(function.variables) for function in functions.values()]
+    tf.saved_model.save(root, str(directory / "saved_model"), signatures=dict(functions))
+    clock.lap("saved_model")
+    for name, function in functions.items():
+        content = tf.lite.TFLiteConverter.from_concrete_functions([function], root).convert()
+        (directory / f"{name}.tflite").write_bytes(content)
+    clock.lap("tflite")
+    for name, function in functions.items():
+        specs = list(function.structured_input_signature[1].values())
+        path = str(directory / f"{name}.onnx")
+        tf2onnx.convert.from_function(tf.function(_positional(function)), specs, opset=18, output_path=path)
+    clock.lap("onnx")
 
 
 def _positional(function: Any) -> Callable[..., Any]:
