@@ -30,8 +30,9 @@ def cleared(layout: Layout, bundle: Path) -> None:
     operations.carry_out(operations.gc_steps(layout, 1, set()), lambda text: None, dry_run=False)
 
 
+Act = Callable[[Layout, Path], None]
 # What stands there before, and what is then done and killed.
-VERBS: dict[str, tuple[list[Callable[[Layout, Path], None]], Callable[[Layout, Path], None]]] = {
+VERBS: dict[str, tuple[list[Act], Act]] = {
     "publish": ([published], published),
     "withdraw": ([published, published], taken_out),
     "restore": ([published, published, taken_out], brought_back),
@@ -39,9 +40,9 @@ VERBS: dict[str, tuple[list[Callable[[Layout, Path], None]], Callable[[Layout, P
 }
 
 
-def main(verb: str, folder: Path, bundle: Path, moment: str) -> None:
+def main(verb: tuple[list[Act], Act], folder: Path, bundle: Path, moment: str) -> None:
     """One go each in folder/1, folder/2 …, the n-th killed at its n-th call, until one comes to its end."""
-    before, act = VERBS[verb]
+    before, act = verb
     start = Layout(folder / "start", "times")
     with start.alone():
         for step in before:
@@ -53,6 +54,8 @@ def main(verb: str, folder: Path, bundle: Path, moment: str) -> None:
         if not child:
             layout = Layout(folder / str(number), "times")
             shutil.copytree(start.base, layout.base)
+            for config in layout.base.glob("*.config"):
+                config.write_text(config.read_text().replace(str(start.base), str(layout.base)))
             die_at(number, moment)
             with layout.alone():
                 act(layout, bundle)
@@ -63,4 +66,4 @@ def main(verb: str, folder: Path, bundle: Path, moment: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])
+    main(VERBS[sys.argv[1]], Path(sys.argv[2]), Path(sys.argv[3]), sys.argv[4])

@@ -191,16 +191,37 @@ def test_the_next_deployment_goes_on_where_one_was_ended(
 
     def ended(self: ConfigRollout, place: Layout, label: str, version: int) -> None:
         if label == at and version == 3:
-            raise KeyboardInterrupt
+            raise GeneratorExit  # nothing catches it: as if it had been killed
         wait(self, place, label, version)
 
     monkeypatch.setattr(ConfigRollout, "_wait_for_label", ended)
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(GeneratorExit):
         deploy(ungated(bundle(9.0, 3), rollout=rollout(config, host)))
     assert answer(host, "other", STABLE) == 7.0
     deploy(ungated(bundle(10.0, 4), rollout=rollout(config, host)))
     assert labels(host) == {STABLE: 4, CANARY: 4}
     assert answer(host, "times", STABLE) == 10.0
+
+
+def test_interrupted_while_it_is_tried_a_canary_is_taken_out_again(
+    layout: Layout,
+    config: ConfigFile,
+    serve: Callable[..., Host],
+    ungated: PlanOf,
+    bundle: Make,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    host, before = serve(), config.read(layout)
+
+    def interrupted(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Production, "findings", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        deploy(ungated(bundle(9.0, 3), rollout=rollout(config, host)))
+    assert config.read(layout) == before
+    assert labels(host) == {STABLE: 1, CANARY: None}
+    assert (layout.versions(), layout.withdrawn_versions()) == ([1, 2], [3])
 
 
 def test_a_label_to_a_version_that_is_not_there_is_refused_and_put_back(

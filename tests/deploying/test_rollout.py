@@ -172,3 +172,25 @@ def test_production_that_stays_dead_is_said(layout: Layout, published: Publish, 
         deploy(ungated(bundle(9.0, 2), rollout=DirectoryRollout(dead)))
     assert caught.value.hint.startswith("version 1 does not answer either: production did not serve version 1")
     assert layout.versions() == [1]
+
+
+def test_interrupted_while_it_is_watched_a_version_is_taken_out_again(
+    layout: Layout,
+    published: Publish,
+    production: Callable[..., Host],
+    ungated: PlanOf,
+    bundle: Make,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    published(1)
+    host, told = production(), list[str]()
+
+    def interrupted(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Production, "findings", interrupted)
+    plan = replace(ungated(bundle(9.0, 2), rollout=DirectoryRollout(watched(host))), tell=told.append)
+    with pytest.raises(KeyboardInterrupt):
+        deploy(plan)
+    assert told[-1] == "interrupted: version 2 was taken out again; version 1 answers again"
+    assert (layout.versions(), layout.withdrawn_versions()) == ([1], [2])

@@ -62,9 +62,10 @@ class ConfigRollout:
         Raises:
             ToolkitError: it refused, or does not answer; the file says it all the same.
         """
-        text = self.config.write(layout, entry)
-        if self.by_request:
-            ask_reload(self.production.grpc, text, self.production.limits.load_timeout_s)
+        with self.config.alone():
+            text = self.config.write(layout, entry)
+            if self.by_request:
+                ask_reload(self.production.grpc, text, self.production.limits.load_timeout_s)
 
     def carry_out(self, layout: Layout, version: int, proof: Proof, tell: Tell) -> Sequence[Finding]:
         """Canary, then stable. The caller holds the model's lock.
@@ -74,10 +75,16 @@ class ConfigRollout:
         """
         before = self.config.read(layout)
         findings: list[Finding] = []
-        for found in self._tried(layout, version, proof):
-            tell(f"rollout: {'ok  ' if found.passed else 'FAIL'} {found.name}: {found.text}")
-            findings.append(found)
-            records.append(layout, _record(version, found))
+        try:
+            for found in self._tried(layout, version, proof):
+                tell(f"rollout: {'ok  ' if found.passed else 'FAIL'} {found.name}: {found.text}")
+                findings.append(found)
+                records.append(layout, _record(version, found))
+        except KeyboardInterrupt:
+            # Nobody has seen it answer: it must not become or stay what clients get.
+            tell(f"interrupted: {self._back(layout, before, tell)}")
+            publish.withdraw(layout, version, "interrupted before it was known to be right")
+            raise
         reason = "; ".join(f"{found.name}: {found.text}" for found in findings if not found.passed)
         if not reason:
             records.append(layout, Record("rollout", version, "done", f"{len(findings)} findings"))

@@ -1,14 +1,13 @@
 """A models.config that is ours to edit: one model's versions and labels in it, every other model as it stands."""
 
 import os
-import secrets
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from toolkit.core.files import storage_errors, sync_folder
+from toolkit.core.files import exclusive, storage_errors, sync_folder
 from toolkit.deploying.layout import Layout
 from toolkit.errors import UsageError
 from toolkit.wire import protos
@@ -50,6 +49,12 @@ class ConfigFile:
 
     path: Path
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Waits until nobody else edits the file: deployments of two models side by side would undo each other."""
+        with storage_errors(self.path), exclusive(self._beside("lock")):
+            yield
+
     def text(self) -> str:
         """As it stands.
 
@@ -87,7 +92,10 @@ class ConfigFile:
         return Entry(tuple(policy.specific.versions), dict(found.version_labels))
 
     def write(self, layout: Layout, entry: Entry) -> str:
-        """Replaces what it says of one model; gives the new text. An entry without versions removes the model."""
+        """Replaces what it says of one model; gives the new text. An entry without versions removes the model.
+
+        The caller holds the file alone.
+        """
         proto = self._proto()
         found = _find(proto, layout.name)
         if not entry.versions:
@@ -112,19 +120,22 @@ class ConfigFile:
         return proto
 
     def _replace(self, text: str) -> None:
-        stage = self.path.with_name(f".{self.path.name}.{secrets.token_hex(4)}")
+        stage = self._beside("new")
         with storage_errors(self.path):
+            stage.unlink(missing_ok=True)  # of a run that was killed
             try:
-                with stage.open("w", encoding="utf-8") as file:
+                with stage.open("x", encoding="utf-8") as file:
                     os.fchmod(file.fileno(), self.path.stat().st_mode & 0o777)
                     file.write(text)
                     file.flush()
                     os.fsync(file.fileno())
                 stage.rename(self.path)
             finally:
-                with suppress(OSError):
-                    stage.unlink()
+                stage.unlink(missing_ok=True)
             sync_folder(self.path.parent)
+
+    def _beside(self, what: str) -> Path:
+        return self.path.with_name(f".{self.path.name}.{what}")
 
 
 def _find(proto: Any, name: str) -> Any:

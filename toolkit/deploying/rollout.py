@@ -78,9 +78,15 @@ class DirectoryRollout:
         if self.production is None:
             return ()
         findings: list[Finding] = []
-        for found in _watched(self.production, Target(layout.name, version), proof):
-            tell(f"rollout: {'ok  ' if found.passed else 'FAIL'} {found.name}: {found.text}")
-            findings.append(found)
+        try:
+            for found in _watched(self.production, Target(layout.name, version), proof):
+                tell(f"rollout: {'ok  ' if found.passed else 'FAIL'} {found.name}: {found.text}")
+                findings.append(found)
+        except KeyboardInterrupt:
+            # It is live, and nobody has seen it answer.
+            publish.withdraw(layout, version, "interrupted before it was known to be right")
+            tell(f"interrupted: version {version} was taken out again; {_after(self.production, layout, tell)}")
+            raise
         reason = "; ".join(f"{found.name}: {found.text}" for found in findings if not found.passed)
         if not reason:
             records.append(layout, Record("rollout", version, "done", f"{len(findings)} findings"))
