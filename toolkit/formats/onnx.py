@@ -12,6 +12,7 @@ from toolkit.errors import ExportError, UnsupportedError
 from toolkit.formats.rewrites import onnx_handlers
 from toolkit.formats.rewrites.apart import attach, large_weights
 from toolkit.formats.rewrites.frozen import Frozen, freeze
+from toolkit.formats.rewrites.rewrite import rewritten
 
 OPSET = 18  # the highest that tf2onnx 1.17 writes
 # An ONNX file is one protobuf message, which cannot be larger.
@@ -24,7 +25,7 @@ def export(traced: TracedModel, directory: Path) -> Sequence[str]:
 
     notes: list[str] = []
     for name, function in traced.functions.items():
-        frozen = freeze(function, name, large_weights(function))
+        frozen = rewritten(freeze(function, name, large_weights(function)), "onnx")
         model = convert(frozen, traced.signatures[name])
         onnx.save(model, str(directory / f"{name}.onnx"))
         notes += [note for note in frozen.notes if note not in notes]

@@ -1,16 +1,14 @@
 """Writes each signature of a traced model as a float TFLite flatbuffer."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from toolkit.core.model import TracedModel
 from toolkit.core.plugins import Format
 from toolkit.errors import ExportError, UnsupportedError
-from toolkit.formats.saved_model import write
+from toolkit.formats.rewrites.sources import sources
 from toolkit.graphs.census import STATE_WRITES, layers_of
 
 # A flatbuffer's offsets are 32 bits wide; past this the converter dies or writes a file that nothing opens.
@@ -19,24 +17,20 @@ LIMIT_BYTES = 2 * 1024**3
 
 def export(traced: TracedModel, directory: Path) -> Sequence[str]:
     """One `<signature>.tflite` per signature, without optimisation so that parity can be tight."""
+    refuse(traced)
+    notes: list[str] = []
+    with sources(traced, "tflite", directory) as found:
+        for name, source in found.items():
+            (directory / f"{name}.tflite").write_bytes(convert(source.saved, name, source.function))
+            notes += [note for note in source.notes if note not in notes]
+    return notes
+
+
+def refuse(traced: TracedModel) -> None:
+    """Raises UnsupportedError for what TFLite cannot hold for certain, before the converter dies of it."""
     _refuse_shared_state(traced)
     for name in traced.functions:
         _refuse(traced, name)
-    with _saved(traced, directory) as source:
-        for name, function in traced.functions.items():
-            (directory / f"{name}.tflite").write_bytes(convert(source, name, function))
-    return ()
-
-
-@contextmanager
-def _saved(traced: TracedModel, directory: Path) -> Iterator[Path]:
-    """A SavedModel of the functions: from functions the converter would save one, under another signature's name."""
-    if traced.saved is not None:
-        yield traced.saved
-        return
-    with TemporaryDirectory(dir=directory) as folder:
-        write(traced, Path(folder))
-        yield Path(folder)
 
 
 def _refuse_shared_state(traced: TracedModel) -> None:
@@ -75,7 +69,6 @@ def convert(saved: Path, name: str, function: Any) -> bytes:
 
 
 def _refuse(traced: TracedModel, name: str) -> None:
-    """What TFLite cannot hold for certain is said before the converter gets a chance to die of it."""
     function = traced.functions[name]
     for key, spec in {**traced.signatures[name].inputs, **traced.signatures[name].outputs}.items():
         if spec.dtype == "string":
