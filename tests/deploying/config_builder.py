@@ -45,10 +45,14 @@ class Wrong(Obedient):
 def rollout(layout: Layout, production: type[Obedient] = Obedient) -> ConfigRollout:
     config = ConfigFile(layout.base / CONFIG)
     # Nothing is sent: the labels are those of the file.
-    canary.ask_reload = lambda *given: None
-    canary.ask_label = lambda endpoint, target, timeout: config.read(layout).label(target.label or "")
-    canary.answers_again = lambda *given: "version 1 answers again"
-    gate.check_answers = lambda *given: iter(())
+    stand_in = {
+        "ask_reload": lambda *given: None,
+        "ask_label": lambda endpoint, target, timeout: config.read(layout).label(target.label),
+        "answers_again": lambda *given: "version 1 answers again",
+    }
+    for name, function in stand_in.items():
+        setattr(canary, name, function)
+    setattr(gate, "check_answers", lambda *given: iter(()))  # noqa: B010  # for mypy it is a function
     return ConfigRollout(config, production(Endpoint("127.0.0.1:1", Protocol.GRPC)))
 
 

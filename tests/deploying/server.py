@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from tests.deploying.bundles import FACTOR, SIGNATURE
+from tests.deploying.bundles import FACTOR, OF_WORDS, SIGNATURE, WORDS
 from toolkit.core.tensors import Feed, Outputs
 from toolkit.errors import Fault, ServingError
 from toolkit.serving.flags import FLAGS, Kind
 from toolkit.serving.host import Host
+from toolkit.serving.servables import Servable
 from toolkit.serving.settings import settings_of
 from toolkit.wire.settings import BatchingParameters
 from toolkit.wire.signatures import ServedSignature, write_signature
@@ -47,8 +48,8 @@ class Times:
         default_factory=lambda: {"serving_default": write_signature("serving_default", SIGNATURE)}
     )
 
-    def artifact_for(self, signature: str, feed: Feed) -> str:
-        return self.artifact
+    def able(self, signature: str, feed: Feed) -> Sequence[Servable]:
+        return (self,)
 
     def run(self, signature: str, feed: Feed) -> Outputs:
         time.sleep(self.wait_s + self.first_wait_s)
@@ -63,6 +64,20 @@ class Times:
         pass
 
 
+@dataclass(eq=False)
+class Words(Times):
+    """Turns words around; a wrong one leaves them as they are."""
+
+    factor: float = 0.0
+    signatures: Mapping[str, ServedSignature] = field(
+        default_factory=lambda: {"serving_default": write_signature("serving_default", OF_WORDS)}
+    )
+
+    def run(self, signature: str, feed: Feed) -> Outputs:
+        step = 1 if self.factor else -1
+        return {"turned": np.array([bytes(word)[::step] for word in feed["word"]], object)}
+
+
 @dataclass
 class TimesLoader:
     """Loads them; `faults` are `NAME` or `NAME@VERSION`."""
@@ -72,9 +87,12 @@ class TimesLoader:
 
     def __call__(self, name: str, version: int, directory: Path) -> Times:
         chosen = {fault.partition("@")[0] for fault in self.faults if fault.partition("@")[2] in ("", str(version))}
-        if not (directory / FACTOR).is_file():
+        if (directory / WORDS).is_file():
+            model: Times = Words()
+        elif (directory / FACTOR).is_file():
+            model = Times(float((directory / FACTOR).read_text()))
+        else:
             raise ServingError("there is no model in it", fault=Fault.NOT_FOUND)
-        model = Times(float((directory / FACTOR).read_text()))
         for fault in chosen:
             _FAULTS[fault](model, self)
         return model

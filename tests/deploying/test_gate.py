@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.deploying.bundles import unproven
+from tests.deploying.bundles import make_words_bundle, unproven
 from tests.deploying.conftest import QUICK, SHORT, StandIn
 from tests.deploying.server import COLD_S, FAT_BYTES, SLOW_S
 from toolkit.core.golden import Case
@@ -85,6 +85,19 @@ def test_one_float_flipped_on_the_wire_publishes_nothing(
     with pytest.raises(DeployError, match=rf"answers over {protocol}.*batch1.*expected 6\.5") as caught:
         deploy(proxied)
     assert caught.value.exit_code is ExitCode.REFUSED
+    assert layout.versions() == []
+
+
+def test_any_bytes_come_over_both_protocols(layout: Layout, plan: PlanOf, tmp_path: Path) -> None:
+    done = deploy(plan(make_words_bundle(tmp_path / "words")))
+    answers = {found.name: found.text for found in done.findings if found.name.startswith("answers")}
+    assert set(answers) == {"answers over grpc (serving_default)", "answers over rest (serving_default)"}
+    assert not any("not asked" in text for text in answers.values())
+
+
+def test_words_that_come_back_otherwise_publish_nothing(layout: Layout, plan: PlanOf, tmp_path: Path) -> None:
+    with pytest.raises(DeployError, match="answers over grpc"):
+        deploy(plan(make_words_bundle(tmp_path / "words"), "wrong"))
     assert layout.versions() == []
 
 

@@ -3,6 +3,7 @@
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -13,16 +14,20 @@ from toolkit.core.golden import Case
 from toolkit.core.tensors import Feed
 from toolkit.deploying.proofs import Proof
 from toolkit.deploying.servers import PrivateServer
-from toolkit.errors import WireError
+from toolkit.errors import ServingError, WireError
 from toolkit.runtimes.served import open_remote
 from toolkit.verifying.parity import check_runner
 from toolkit.wire import rest_predict, rpc
 from toolkit.wire.endpoints import Remote
 from toolkit.wire.messages import Endpoint, PredictRequest, PredictResponse, Protocol, Target
 
-# Below this a first request is as quick as any: on a busy machine 3 x a p50 of 0.5 ms is the scheduler's noise.
-FIRST_REQUEST_FLOOR_S = 0.05
+# Below this a first request is as quick as any: 3 x a p50 of 0.5 ms is the scheduler's noise. The smallest shipped
+# model takes 6 to 11 ms without its warm-up file and 2 to 3 ms with it (p50 1.1 ms).
+FIRST_REQUEST_FLOOR_S = 0.004
 FIRST_REQUEST_FACTOR = 3.0
+# A server has one first request only; what was slow by chance is not slow again in a server of its own.
+FIRST_REQUEST_TRIES = 3
+_CLIENT_WARM_UP = 10
 # The smallest count whose largest sample bounds p99 with 99 % confidence: ceil(log(0.01) / log(0.99)).
 P99_SAMPLES = 459
 
@@ -80,17 +85,20 @@ def check_answers(endpoints: Sequence[Endpoint], target: Target, proof: Proof) -
             yield Finding(name, check.passed, text, {"max_abs": _finite(worst)})
 
 
-def check_first(endpoint: Endpoint, target: Target, proof: Proof) -> Iterator[Finding]:
+def check_first(endpoint: Endpoint, target: Target, proof: Proof) -> Finding:
     """The first request against those after it: that the warm-up file works."""
     case = proof.cases[0]
     with open_remote(_remote(endpoint, target, case.signature)) as runner:
-        # Metadata was asked while the runner opened: the connection stands, and no Predict has run yet.
+        for _ in range(_CLIENT_WARM_UP):
+            # Refused before the model runs: what is cold in the client is not the server's fault.
+            with suppress(ServingError):
+                runner.run({"": np.zeros(1, np.float32)})
         call = partial(runner.run, case.feed)
         first = _timed(call)
         p50 = statistics.median(_timed(call) for _ in range(20))
     allowed = max(FIRST_REQUEST_FACTOR * p50, FIRST_REQUEST_FLOOR_S)
     facts = {"first_ms": round(first * 1e3, 3)}
-    yield Finding("first request", first <= allowed, f"{first * 1e3:.1f} ms, p50 is {p50 * 1e3:.1f} ms", facts)
+    return Finding("first request", first <= allowed, f"{first * 1e3:.1f} ms, p50 is {p50 * 1e3:.1f} ms", facts)
 
 
 def check_latency(endpoint: Endpoint, target: Target, proof: Proof, limits: Limits) -> Iterator[Finding]:
