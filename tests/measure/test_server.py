@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from toolkit.errors import UnavailableError
+from toolkit.errors import UnavailableError, UsageError
 from toolkit.measure.server import Served, given_server, serve_bundle
 from toolkit.runtimes.served import open_remote
 from toolkit.wire.endpoints import parse_url
@@ -32,12 +32,20 @@ with serve_bundle(Path(sys.argv[1]), "mlp", 1) as served:
         ("host:8500", "grpc", "grpc://host:8500/mlp:serving_default"),
         ("grpc://host:8500", "grpc", "grpc://host:8500/mlp:serving_default"),
         ("http://host:8501/v1/models", "rest", "http://host:8501/mlp:serving_default"),
+        ("grpcs://host:443", "grpc", "grpcs://host:443/mlp:serving_default"),
+        ("https://host:443/", "rest", "https://host:443/mlp:serving_default"),
         ("host:8500", "rest", ""),
         ("http://host:8501", "grpc", ""),
     ],
 )
 def test_a_given_server_is_asked_by_its_own_protocol(address: str, path: str, url: str) -> None:
     assert given_server(address, "mlp").url(path, "serving_default") == url
+
+
+@pytest.mark.parametrize("address", ["", "host", "host:", "ftp://host:1", "http://host"])
+def test_an_address_without_a_port_or_of_another_kind_is_no_server(address: str) -> None:
+    with pytest.raises(UsageError, match="is no server"):
+        given_server(address, "mlp")
 
 
 @pytest.mark.parametrize("path", ["grpc", "rest"])

@@ -1,7 +1,11 @@
 """`tfx-export bench`: models in, one honest table from eager to served out."""
 
+import errno
+import os
+import re
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -9,7 +13,7 @@ import click
 
 from toolkit.cli.durations import DURATION
 from toolkit.cli.output import Answer, Output
-from toolkit.errors import BenchError, ExitCode, ToolkitError, UsageError
+from toolkit.errors import BenchError, ExitCode, StoreError, ToolkitError, UsageError
 
 if TYPE_CHECKING:
     from toolkit.measure.report import Report
@@ -58,9 +62,10 @@ def command(output: Output, /, models: tuple[str, ...], selftest: bool, strict: 
         verbose=output.verbose,
         **options,
     )
+    _refuse_unwritable(files)
     with _TimeLeft(output) as bar:
         report = measure(request, bar.tell)
-    _write(report, files)
+    unwritten = _write(report, files)
 
     def show(screen: Output) -> None:
         from toolkit.measure.table import tables_of
@@ -72,7 +77,7 @@ def command(output: Output, /, models: tuple[str, ...], selftest: bool, strict: 
                 screen.line(f"note: {note}")
             screen.line()
 
-    return Answer(report.to_json(), show, _complaint(report, strict=strict))
+    return Answer(report.to_json(), show, _complaint(report, strict=strict) or unwritten)
 
 
 class _InterruptedError(ToolkitError):
@@ -125,14 +130,26 @@ def _threads(texts: tuple[str, ...]) -> tuple[Any, ...]:
 
     found = []
     for text in texts:
-        intra, _, inter = text.partition("x")
-        if not intra.isdigit() or not (inter or intra).isdigit() or int(intra) < 1:
+        match = re.fullmatch(r"([1-9]\d{0,3})(?:x([1-9]\d{0,3}))?", text)
+        if match is None:
             raise UsageError(f"'{text}' is no number of threads", hint="--threads 2, or 2x1 for intra- and inter-op")
-        found.append(Threads(int(intra), int(inter or intra)))
+        found.append(Threads(int(match[1]), int(match[2] or match[1])))
     return tuple(dict.fromkeys(found))
 
 
-def _write(report: "Report", files: dict[str, Path | None]) -> None:
+def _refuse_unwritable(files: dict[str, Path | None]) -> None:
+    """Minutes of measuring must not end in a folder that was never there."""
+    from toolkit.core.files import storage_error
+
+    for file in files.values():
+        if file is not None and not file.parent.is_dir():
+            raise UsageError(f"there is no folder {file.parent}", hint=f"mkdir -p {file.parent}, or name another")
+        if file is not None and not os.access(file.parent, os.W_OK | os.X_OK):
+            raise storage_error(PermissionError(errno.EACCES, os.strerror(errno.EACCES)), file.parent)
+
+
+def _write(report: "Report", files: dict[str, Path | None]) -> ToolkitError | None:
+    """What kept a file from being written: the figures are shown in any case."""
     from toolkit.core.files import storage_errors
     from toolkit.measure.page import page
     from toolkit.measure.table import tables_of, to_csv, to_markdown
@@ -144,8 +161,17 @@ def _write(report: "Report", files: dict[str, Path | None]) -> None:
     }
     for name, file in files.items():
         if file is not None:
-            with storage_errors(file):
-                file.write_text(writers[name](), encoding="utf-8")
+            text = writers[name]()
+            beside = file.with_name(f".{file.name}.{os.getpid()}")
+            try:
+                with storage_errors(file):
+                    beside.write_text(text, encoding="utf-8")
+                    beside.replace(file)
+            except StoreError as error:
+                with suppress(OSError):
+                    beside.unlink()
+                return error
+    return None
 
 
 class _TimeLeft:

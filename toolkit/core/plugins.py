@@ -28,7 +28,8 @@ class Opening:
         path: the artifact's file or directory.
         signature_name: which of its signatures.
         signature: names, dtypes and shapes it must have.
-        threads: threads inside one call; None is the runtime's own choice.
+        threads: threads inside one operation; None is the runtime's own choice.
+        inter_threads: operations at the same time, where a runtime knows that; None is as many as `threads`.
         url: where a server answers, for a runtime that asks one.
         traced: the model itself, for a runtime that runs no file.
     """
@@ -39,6 +40,7 @@ class Opening:
     threads: int | None = None
     url: str = ""
     traced: TracedModel | None = None
+    inter_threads: int | None = None
 
 
 def _no_faults(_: Opening) -> Sequence[str]:

@@ -12,6 +12,7 @@ from typing import Any
 from toolkit.building.catalog import resolve, resolve_object
 from toolkit.building.current import Report as Told
 from toolkit.building.current import current_bundle
+from toolkit.building.isolate import Isolated
 from toolkit.building.pipeline import Options
 from toolkit.core.artifact import Manifest, read_manifest
 from toolkit.core.model import DEFAULT_SIGNATURE
@@ -19,10 +20,23 @@ from toolkit.core.store import find_root
 from toolkit.errors import BenchError, UnavailableError, nearest
 from toolkit.measure.machine import machine_facts
 from toolkit.measure.measurement import Key, Measurement
-from toolkit.measure.plan import EFFORTS, SERVED, Effort, Source, Task, Threads, chosen_paths, local_paths
+from toolkit.measure.opening import require_device
+from toolkit.measure.plan import (
+    EFFORTS,
+    SERVED,
+    Effort,
+    Source,
+    Task,
+    Threads,
+    chosen_paths,
+    local_paths,
+    unmade_paths,
+)
 from toolkit.measure.report import Report
 from toolkit.measure.server import Served, given_server, serve_bundle
 from toolkit.measure.session import Progress, Session
+
+_DEVICE_LIMIT_S = 300.0  # importing TensorFlow from a cold and busy disk takes minutes
 
 
 @dataclass(frozen=True)
@@ -63,6 +77,7 @@ def measure(request: BenchRequest, progress: Progress = lambda what, done, of: N
 
     Raises:
         BenchError: what is asked for makes no sense.
+        UnavailableError: TensorFlow has no such device here.
         ToolkitError: a model does not build.
     """
     effort = _effort(request)
@@ -70,15 +85,21 @@ def measure(request: BenchRequest, progress: Progress = lambda what, done, of: N
     seed = secrets.randbits(32)
     found: list[Measurement] = []
     facts: dict[str, dict[str, Any]] = {}
+    if request.device:
+        with Isolated(verbose=request.verbose) as child:  # TensorFlow stays out of this process
+            child.run(require_device, request.device, timeout_s=_DEVICE_LIMIT_S)
     whole = True
     for reference in request.models:
-        target = _Target.find(request, reference, lambda model, step: progress(f"{model}: {step}", 0, 0))
-        facts[target.model] = target.facts()
-        with ExitStack() as stack:
-            tasks, absent = target.tasks(request, stack)
-            session = Session(tasks, effort, progress, seed, verbose=request.verbose)
-            whole = session.run()
-            found += [*session.measurements, *absent]
+        try:
+            target = _Target.find(request, reference, lambda model, step: progress(f"{model}: {step}", 0, 0))
+            facts[target.model] = target.facts()
+            with ExitStack() as stack:
+                tasks, absent = target.tasks(request, stack)
+                session = Session(tasks, effort, progress, seed, verbose=request.verbose)
+                whole = session.run()
+                found += [*session.measurements, *absent]
+        except KeyboardInterrupt:  # while it was built or its server started: what stands of others is shown
+            whole = False
         if not whole:
             break
     settings = {
@@ -100,6 +121,10 @@ def _effort(request: BenchRequest) -> Effort:
         raise BenchError("no model was named", hint="tfx-export bench MODEL")
     if any(size < 1 for size in request.batch_sizes):
         raise BenchError("a batch has at least one row", hint="--batch 1")
+    if request.max_seconds_per_path is not None and request.max_seconds_per_path <= 0:
+        raise BenchError("a path needs some time", hint="--max-seconds-per-path 20s")
+    if request.server:
+        given_server(request.server, "")  # says what is wrong with it before anything is built
     effort = EFFORTS[request.effort]
     return effort if request.max_seconds_per_path is None else effort.capped(request.max_seconds_per_path)
 
@@ -151,14 +176,16 @@ class _Target:
 
     def tasks(self, request: BenchRequest, stack: ExitStack) -> tuple[list[Task], list[Measurement]]:
         """What to measure, and rows that could not even be started."""
-        known = local_paths(self.manifest)
-        names = chosen_paths(known, request.paths)
+        known, unmade = local_paths(self.manifest), unmade_paths(self.manifest)
+        names = chosen_paths(known, unmade, request.paths)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         sweep = request.threads or (Threads(cores, cores),)
         found: list[Task] = []
         absent: list[Measurement] = []
         for threads in sweep:
             found += [self._task(request, name, threads, *known[name]) for name in names if name in known]
+            for name, why in unmade.items():
+                absent += self._absent(request, name, threads, why) if name in names else []
             served = [name for name in names if name in SERVED]
             if not served:
                 continue
@@ -168,9 +195,11 @@ class _Target:
                 if url := server.url(name, task.signature):
                     found.append(task.served_at(url, server.pid))
                 else:
-                    keys = (Key(self.model, name, size, threads) for size in request.batch_sizes)
-                    absent += [Measurement(key, absent=why) for key in keys]
+                    absent += self._absent(request, name, threads, why)
         return found, absent
+
+    def _absent(self, request: BenchRequest, path: str, threads: Threads, why: str) -> list[Measurement]:
+        return [Measurement(Key(self.model, path, size, threads), absent=why) for size in request.batch_sizes]
 
     def _task(self, request: BenchRequest, path: str, threads: Threads, runtime: str, artifact: str) -> Task:
         return Task(

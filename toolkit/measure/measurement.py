@@ -46,6 +46,7 @@ class Measurement:
     Args:
         problem: why its answers are wrong, for which it gets no time.
         absent: why it could not run at all.
+        caveat: what could not be asked of its answers.
         cold_s: seconds of each part of its cold start, in order.
         rounds: nanoseconds of each call, round by round.
         phases_ns: for served paths, nanoseconds of each phase of each call.
@@ -55,6 +56,7 @@ class Measurement:
     key: Key
     problem: str = ""
     absent: str = ""
+    caveat: str = ""
     cold_s: Mapping[str, float] = field(default_factory=dict)
     warm_up: WarmUp | None = None
     rounds: "tuple[array[int], ...]" = ()
@@ -142,6 +144,7 @@ class Measurement:
             "threads": {"intra": self.key.threads.intra, "inter": self.key.threads.inter},
             "problem": self.problem,
             "absent": self.absent,
+            "caveat": self.caveat,
             "cold_s": dict(self.cold_s),
             "warm_up": vars(warm) if warm else None,
             "rounds_ns": [part.tolist() for part in self.rounds],
@@ -156,6 +159,7 @@ class Measurement:
             key=Key(entry["model"], entry["path"], entry["batch_size"], Threads(**entry["threads"])),
             problem=entry["problem"],
             absent=entry["absent"],
+            caveat=entry.get("caveat", ""),
             cold_s=entry["cold_s"],
             warm_up=WarmUp(**entry["warm_up"]) if entry["warm_up"] else None,
             rounds=tuple(array("q", part) for part in entry["rounds_ns"]),

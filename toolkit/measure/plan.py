@@ -68,7 +68,7 @@ class Effort:
 
 EFFORTS: Mapping[str, Effort] = MappingProxyType(
     {
-        "quick": Effort("quick", 4, 1.0, 10.0, (50, 90), warm_up_s=0.25, patience=2.0, starts_together=True),
+        "quick": Effort("quick", 4, 1.0, 10.0, (50, 90), patience=2.0, starts_together=True),
         "normal": Effort("normal", 10, 5.0, 60.0, (50, 90, 99)),
         "full": Effort("full", 15, 30.0, 120.0, (50, 90, 99, 99.9)),
     }
@@ -139,13 +139,22 @@ def local_paths(manifest: Manifest) -> dict[str, tuple[str, str]]:
     return dict(sorted(found.items(), key=lambda item: order[item[0]]))
 
 
-def chosen_paths(known: Mapping[str, tuple[str, str]], wanted: tuple[str, ...]) -> list[str]:
+def unmade_paths(manifest: Manifest) -> dict[str, str]:
+    """Artifacts that the bundle names and does not hold, or that were not proven, and why."""
+    return {
+        artifact.name: f"{artifact.parity.status}: {artifact.parity.reason}"
+        for artifact in manifest.artifacts
+        if artifact.parity.status != "pass"
+    }
+
+
+def chosen_paths(known: Mapping[str, object], unmade: Mapping[str, str], wanted: tuple[str, ...]) -> list[str]:
     """The paths asked for, all without a choice; eager is always there to compare with.
 
     Raises:
         BenchError: there is no such path.
     """
-    names = [*known, *SERVED]
+    names = [*known, *unmade, *SERVED]
     unknown = next((name for name in wanted if name not in names), None)
     if unknown is not None:
         raise BenchError(f"there is no path '{unknown}'", hint=nearest(unknown, names))

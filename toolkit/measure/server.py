@@ -2,17 +2,18 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
 from typing import IO, Any
 
-from toolkit.errors import UnavailableError
+from toolkit.errors import UnavailableError, UsageError
 
 _START_LIMIT_S = 180.0
 _END_LIMIT_S = 10.0
@@ -26,21 +27,28 @@ class Served:
     rest: str
     model: str
     pid: int = 0
+    tls: bool = False
 
     def url(self, path: str, signature: str) -> str:
         """What a client of this path connects to."""
         scheme, address = {"grpc": ("grpc", self.grpc), "rest": ("http", self.rest)}[path]
-        return f"{scheme}://{address}/{self.model}:{signature}" if address else ""
+        return f"{scheme}{'s' if self.tls else ''}://{address}/{self.model}:{signature}" if address else ""
 
 
 @contextmanager
-def serve_bundle(bundle: Path, model: str, threads: int) -> Iterator[Served]:
-    """`tfx-export serve` over one bundle, on free ports.
+def serve_bundle(bundle: Path, model: str, threads: int, flags: Sequence[str] = ()) -> Iterator[Served]:
+    """`tfx-export serve` over one bundle or a folder of them, on free ports.
+
+    Args:
+        bundle: the bundle, or the folder.
+        model: what clients call it.
+        threads: of one operation.
+        flags: further ones of `tfx-export serve`.
 
     Raises:
         UnavailableError: it did not start; the message has its last line.
     """
-    flags = ("--port=0", "--rest_api_port=0", f"--tensorflow_session_parallelism={threads}")
+    flags = ("--port=0", "--rest_api_port=0", f"--tensorflow_session_parallelism={threads}", *flags)
     python_path = os.pathsep.join(entry for entry in sys.path if entry)
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
@@ -59,12 +67,18 @@ def serve_bundle(bundle: Path, model: str, threads: int) -> Iterator[Served]:
 
 
 def given_server(address: str, model: str) -> Served:
-    """A server that runs already, named as HOST:PORT (gRPC) or as a URL of either protocol."""
-    scheme, mark, rest = address.partition("://")
-    if not mark:
-        return Served(address, "", model)
-    place = rest.partition("/")[0]
-    return Served(place, "", model) if scheme == "grpc" else Served("", place, model)
+    """A server that runs already, named as HOST:PORT (gRPC) or as a URL of either protocol.
+
+    Raises:
+        UsageError: it is named otherwise.
+    """
+    match = re.fullmatch(r"(?:(grpc|http)(s?)://)?([^/\s]+:\d+)(?:/.*)?", address)
+    if match is None:
+        raise UsageError(
+            f"'{address}' is no server", hint="--server HOST:PORT for gRPC, grpc[s]://HOST:PORT or http[s]://HOST:PORT"
+        )
+    grpc, rest = ("", match[3]) if match[1] == "http" else (match[3], "")
+    return Served(grpc, rest, model, tls=bool(match[2]))
 
 
 def _ready(process: "subprocess.Popen[bytes]", log: IO[bytes]) -> dict[str, Any]:

@@ -3,8 +3,8 @@
 import random
 import time
 from array import array
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 
@@ -82,6 +82,7 @@ class _Lane:
                 key=Key(self.task.model, self.task.path, row.batch_size, self.task.threads),
                 problem=self.started.problem if self.started else "",
                 absent=self.absent,
+                caveat=self.started.caveat if self.started else "",
                 cold_s=cold,
                 warm_up=row.warm_up,
                 rounds=() if self.absent else tuple(row.rounds),
@@ -122,14 +123,21 @@ class Session:
     def _start(self, stack: ExitStack) -> None:
         together = 2 if self._effort.starts_together else 1
         with ThreadPoolExecutor(together) as pool:
-            for at in range(0, len(self._lanes), together):
-                few = self._lanes[at : at + together]
-                for lane in few:
+            opening: set[Future[None]] = set()
+            try:
+                for lane in self._lanes:
+                    if len(opening) == together:
+                        opened, opening = wait(opening, return_when=FIRST_COMPLETED)
+                        _results(opened)
                     # In this thread: a worker dies with the thread that started it.
                     self._tell(lane, "starting")
                     lane.begun_s = time.perf_counter()
                     lane.process = stack.enter_context(Isolated(verbose=self._verbose))
-                list(pool.map(self._open, few))
+                    opening.add(pool.submit(self._open, lane))
+                _results(opening)
+            except KeyboardInterrupt:
+                stack.close()  # or the pool would wait for whatever still opens
+                raise
 
     @staticmethod
     def _open(lane: _Lane) -> None:
@@ -159,6 +167,8 @@ class Session:
                 self._tell(lane, f"round {turns}")
                 self._take_turn(lane, row)
         for lane in self._running():
+            if lane.task.url and not lane.task.pid:
+                continue  # a server that somebody else started: nobody here knows its memory
             found = lane.ask(worker.peak_bytes, lane.task.pid)
             lane.peak_bytes = found if isinstance(found, int) else None
 
@@ -189,3 +199,8 @@ class Session:
         left += sum(row.warm_up is None for row in rows) * self._effort.warm_up_s * 1.5
         left += sum(one.started is None and not one.absent for one in self._lanes) * 5.0
         self._progress(f"{lane.task.model}: {what} {lane.task.path}", elapsed, elapsed + left)
+
+
+def _results(opened: Iterable["Future[None]"]) -> None:
+    for found in opened:
+        found.result()

@@ -74,6 +74,7 @@ def _speed(report: Report, key: tuple[str, int, str], rows: Sequence[Measurement
         for status, why in [found.status(report.effort)]
         if why
     ]
+    notes += [f"{found.key.path}: {found.caveat}" for found in rows if found.caveat]
     kept = sum(found.outliers for found in rows)
     if kept:
         notes.append(f"{kept} outliers of {sum(len(found.samples_ns) for found in rows)} samples kept")

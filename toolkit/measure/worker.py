@@ -1,5 +1,6 @@
 """What a worker process does: opens one path and keeps it, proves it right, warms it up, and times it when asked."""
 
+import gc
 from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,10 +17,11 @@ from toolkit.measure.sampling import Limits, WarmUp, collector_off, time_calls, 
 
 @dataclass(frozen=True)
 class Started:
-    """A path is open: the parts of its cold start in seconds, and what is wrong with its answers if anything is."""
+    """A path is open: the parts of its cold start in seconds, what is wrong with its answers, what was not asked."""
 
     cold_s: Mapping[str, float]
     problem: str
+    caveat: str = ""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,11 @@ def start(task: Task) -> Started:
     path.watch.skip()
     path.runner.run(next(iter(_BENCH.feeds.values())))
     path.watch.lap("first call")
-    return Started(dict(path.cold_s), path.problem())
+    problem = path.problem()
+    # What is alive now stays: without this, a look through all of TensorFlow before each turn costs 0.1 s.
+    gc.collect()
+    gc.freeze()
+    return Started(dict(path.cold_s), problem, path.caveat)
 
 
 def warm(batch_size: int, limits: Limits) -> WarmUp:

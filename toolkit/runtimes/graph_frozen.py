@@ -29,7 +29,7 @@ def open_runner(opening: Opening) -> Iterator[Runner]:
     signature = traced.signatures[name]
     frozen = _frozen(traced.functions[name], name)
     strings = [key for key, spec in signature.outputs.items() if spec.dtype == "string"]
-    with _session(frozen, opening.threads) as session:
+    with _session(frozen, opening) as session:
         call = _callable(session, frozen)
         inputs, outputs = list(frozen.inputs), list(frozen.outputs)
 
@@ -55,14 +55,17 @@ def _frozen(function: Any, name: str) -> Frozen:
 
 
 @contextmanager
-def _session(frozen: Frozen, threads: int | None) -> Iterator[Any]:
+def _session(frozen: Frozen, opening: Opening) -> Iterator[Any]:
     import tensorflow as tf
 
     v1 = tf.compat.v1
     graph = tf.Graph()
     with graph.as_default():
         tf.graph_util.import_graph_def(frozen.graph_def, name="")
-    config = v1.ConfigProto(intra_op_parallelism_threads=threads or 0, inter_op_parallelism_threads=threads or 0)
+    threads = opening.threads or 0
+    config = v1.ConfigProto(
+        intra_op_parallelism_threads=threads, inter_op_parallelism_threads=opening.inter_threads or threads
+    )
     with v1.Session(graph=graph, config=config) as session:
         yield session
 

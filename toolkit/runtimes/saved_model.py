@@ -33,16 +33,18 @@ class _Sessions:
     """Open Sessions by path and threads: a model's variables are loaded once, however many signatures it has."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    loaded: dict[tuple[str, int], _Loaded] = field(default_factory=dict)
+    loaded: dict["_Key", _Loaded] = field(default_factory=dict)
 
 
+_Key = tuple[str, int, int]  # path, threads inside one operation, operations at the same time
 _SESSIONS = _Sessions()
 
 
 @contextmanager
 def open_runner(opening: Opening) -> Iterator[Runner]:
     """A Runner over one signature and `tf.compat.v1.saved_model.loader.load`."""
-    key = (str(opening.path.absolute()), opening.threads or 0)
+    threads = opening.threads or 0
+    key = (str(opening.path.absolute()), threads, opening.inter_threads or threads)
     loaded = _acquire(key)
     try:
         if opening.signature_name not in loaded.signatures:
@@ -56,7 +58,7 @@ def open_runner(opening: Opening) -> Iterator[Runner]:
         _release(key)
 
 
-def _acquire(key: tuple[str, int]) -> _Loaded:
+def _acquire(key: _Key) -> _Loaded:
     with _SESSIONS.lock:
         if key not in _SESSIONS.loaded:
             _SESSIONS.loaded[key] = _load(*key)
@@ -65,7 +67,7 @@ def _acquire(key: tuple[str, int]) -> _Loaded:
         return loaded
 
 
-def _release(key: tuple[str, int]) -> None:
+def _release(key: _Key) -> None:
     with _SESSIONS.lock:
         loaded = _SESSIONS.loaded[key]
         loaded.users -= 1
@@ -73,12 +75,12 @@ def _release(key: tuple[str, int]) -> None:
             _SESSIONS.loaded.pop(key).session.close()
 
 
-def _load(path: str, threads: int) -> _Loaded:
+def _load(path: str, threads: int, together: int) -> _Loaded:
     import tensorflow as tf
 
     v1 = tf.compat.v1
     config = v1.ConfigProto(
-        intra_op_parallelism_threads=threads, inter_op_parallelism_threads=_between_ops(path, threads)
+        intra_op_parallelism_threads=threads, inter_op_parallelism_threads=_between_ops(path, together)
     )
     session = v1.Session(graph=tf.Graph(), config=config)
     try:
