@@ -4,6 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from toolkit.formats.rewrites.onnx_recurrent import CARRIER, recurrent
+
 
 def erfc(context: Any, node: Any, name: str, _args: Any) -> None:
     """Erfc(x) = 1 - Erf(x); exact GELU uses it, and ONNX has only Erf."""
@@ -43,4 +45,25 @@ def scatter_nd(context: Any, node: Any, name: str, _args: Any) -> None:
     )
 
 
-HANDLERS: dict[str, tuple[Any, list[Any]]] = {"Erfc": (erfc, []), "ScatterNd": (scatter_nd, [])}
+def select(context: Any, node: Any, name: str, _args: Any) -> None:
+    """tf2onnx multiplies both sides by 0 or 1 and adds them, which makes NaN of an infinity that was not chosen."""
+    condition, chosen, other = node.input
+    result, kind = node.output[0], node.type
+    dtype, shape, rank = context.get_dtype(result), context.get_shape(result), len(context.get_shape(chosen) or ())
+    # The older op takes a vector for the rows; numpy's broadcasting would take it for the columns.
+    if kind == "Select" and rank > 1 and len(context.get_shape(condition) or ()) == 1:
+        axes = context.make_const(f"{name}_axes", np.arange(1, rank, dtype=np.int64))
+        condition = context.make_node("Unsqueeze", [condition, axes.output[0]]).output[0]
+    context.remove_node(name)
+    context.make_node(
+        "Where", [condition, chosen, other], outputs=[result], name=f"{name}_where", dtypes=[dtype], shapes=[shape]
+    )
+
+
+HANDLERS: dict[str, tuple[Any, list[Any]]] = {
+    "Erfc": (erfc, []),
+    "ScatterNd": (scatter_nd, []),
+    "Select": (select, []),
+    "SelectV2": (select, []),
+    CARRIER: (recurrent, []),
+}

@@ -86,10 +86,11 @@ class Tracing:
                 continue  # given from outside
             # Control inputs are left out: a frozen graph changes nothing, so that order has no meaning.
             step = Step(op, tuple(values[tensor.name] for tensor in op.inputs), self)
-            for tensor, value in zip(op.outputs, self._outputs(step), strict=True):
+            for tensor, value in zip(op.outputs, self.outputs(step), strict=True):
                 values[tensor.name] = value
 
-    def _outputs(self, step: Step) -> Sequence[Any]:
+    def outputs(self, step: Step) -> Sequence[Any]:
+        """What an op becomes: its replacement, else its copy."""
         replacement = self.replacements.get(step.type)
         if replacement is not None:
             with self.graph.name_scope(f"{step.op.name}/"):  # what takes its place is of the same layer
