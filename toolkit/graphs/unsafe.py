@@ -1,7 +1,9 @@
 """Finds ops in a SavedModel that reach outside it: files, Python, the network; without TensorFlow."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -40,6 +42,9 @@ REACHES: Mapping[str, str] = MappingProxyType(
     | dict.fromkeys(_READS_FILES, "reads files")
     | dict.fromkeys(_OPENS_NETWORK, "opens the network")
 )
+_PRINTS = frozenset({"Print", "PrintV2"})
+_DEEP = 32
+NOT_ALLOWED = "is not on the list of ops known to be harmless"
 # Restoring variables and reading vocabularies is how every SavedModel loads, and its saver is never run by a server: so
 # these are judged by who runs them. What a function is called says nothing; whoever made the file chose its name.
 _LOADS = frozenset({"RestoreV2", "InitializeTableFromTextFile", "InitializeTableFromTextFileV2"})
@@ -62,24 +67,75 @@ class Reach:
 
 def reaches_of(meta_graph: Any) -> Iterator[Reach]:
     """Every op of a MetaGraphDef, nested functions included, that touches files, Python or the network."""
+    return _judged(meta_graph, _reach)
+
+
+def suspects_of(meta_graph: Any) -> Iterator[Reach]:
+    """What `reaches_of` finds, and every op that prints or is not on the allow list; the place says who calls it."""
+    return _judged(meta_graph, lambda node: _reach(node) or suspicion(node.op))
+
+
+def suspicion(op: str) -> str | None:
+    """What is wrong with an op type by its name alone; None for one that only computes, or only loads the model.
+
+    Judged by a list of what is allowed and not of what is forbidden: an op of a later release or of a library of
+    somebody's own is a suspect until a person has looked at it.
+    """
+    if op in REACHES:
+        return REACHES[op]
+    if op in _PRINTS:
+        return "prints"
+    return None if op in allowed_ops() else NOT_ALLOWED
+
+
+@cache
+def allowed_ops() -> frozenset[str]:
+    """Op types of TensorFlow 2.21 that compute, hold state inside the model, or call functions of its own."""
+    return frozenset(Path(__file__).with_name("allowed_ops.txt").read_text(encoding="ascii").split())
+
+
+def _judged(meta_graph: Any, judge: Callable[[Any], str | None]) -> Iterator[Reach]:
     graph = meta_graph.graph_def
-    served, loading = _Walk.over(graph, _served(meta_graph)), _Walk.over(graph, _run_at_load(meta_graph))
+    served, loading = Walk.over(graph, _served(meta_graph)), Walk.over(graph, _run_at_load(meta_graph))
+    bodies = {function.signature.name for function in graph.library.function}
+    callers: dict[str, str] = {}
     for function, node in nodes_of(graph):
-        kind = REACHES.get(node.op) or _printing(node)
-        if kind is None:
+        kind = judge(node)
+        # TensorFlow also calls a function by naming it where an op's type stands.
+        if kind is None or (kind == NOT_ALLOWED and node.op in bodies):
             continue
         excused = (node.op in _LOADS and not served.meets(function, node)) or (
             node.op in _SAVES and not served.meets(function, node) and not loading.meets(function, node)
         )
         if not excused:
-            yield Reach(node.op, kind, f"{function}/{node.name}" if function else node.name)
+            callers = callers or _callers(graph, bodies)
+            yield Reach(node.op, kind, _path(function, node.name, callers))
 
 
-def _printing(node: Any) -> str | None:
-    """`tf.print` writes to standard error, unless it is told the name of a file."""
+def _callers(graph: Any, bodies: set[str]) -> dict[str, str]:
+    """Each function to the one that was first found to call it; the graph itself is ''."""
+    known = dict.fromkeys(bodies)
+    callers: dict[str, str] = {}
+    for function, node in nodes_of(graph):
+        for called in _calls(node, known):
+            callers.setdefault(called, function)
+    return callers
+
+
+def _path(function: str, node: str, callers: Mapping[str, str]) -> str:
+    """The functions that lead to a node, the outermost first, and the node."""
+    path = [node]
+    while function and len(path) < _DEEP:  # a function of a hostile graph may call itself
+        path.append(function)
+        function = callers.get(function, "")
+    return "/".join(reversed(path))
+
+
+def _reach(node: Any) -> str | None:
+    # `tf.print` writes to standard error, unless it is told the name of a file.
     if node.op == "PrintV2" and node.attr["output_stream"].s.startswith(b"file://"):
         return "writes files"
-    return None
+    return REACHES.get(node.op)
 
 
 def _served(meta_graph: Any) -> Iterator[str]:
@@ -111,14 +167,14 @@ def _run_at_load(meta_graph: Any) -> Iterator[str]:
 
 
 @dataclass
-class _Walk:
+class Walk:
     """What runs when some tensors are fetched: nodes of the graph, and functions that they call, however deep."""
 
     nodes: set[str] = field(default_factory=set)
     functions: set[str] = field(default_factory=set)
 
     @classmethod
-    def over(cls, graph: Any, tensors: Iterable[str]) -> "_Walk":
+    def over(cls, graph: Any, tensors: Iterable[str]) -> "Walk":
         """Follows inputs and calls from these tensors."""
         walk = cls()
         nodes = {node.name: node for node in graph.node}

@@ -76,6 +76,9 @@ with _light_tensorflow():
     _tensor_shape = _load("tensorflow.core.framework.tensor_shape_pb2")
     _types = _load("tensorflow.core.framework.types_pb2")
     _error_codes = _load("tensorflow.core.protobuf.error_codes_pb2")
+    _tensor_bundle = _load("tensorflow.core.protobuf.tensor_bundle_pb2")
+    _object_graph = _load("tensorflow.core.protobuf.trackable_object_graph_pb2")
+    _debug_info = _load("tensorflow.core.framework.graph_debug_info_pb2")
 
 ClassificationRequest = _classification.ClassificationRequest
 ClassificationResponse = _classification.ClassificationResponse
@@ -107,6 +110,10 @@ TensorInfo = _meta_graph.TensorInfo
 MetaGraphDef = _meta_graph.MetaGraphDef
 SavedModel = _saved_model.SavedModel
 ErrorCode = _error_codes.Code
+BundleHeader = _tensor_bundle.BundleHeaderProto
+BundleEntry = _tensor_bundle.BundleEntryProto
+ObjectGraph = _object_graph.TrackableObjectGraph
+DebugInfo = _debug_info.GraphDebugInfo
 
 # What reflection announces; the descriptors also carry each method's request and response type.
 SERVICES = {

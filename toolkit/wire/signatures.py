@@ -15,6 +15,8 @@ CLASSIFY_METHOD = "tensorflow/serving/classify"
 REGRESS_METHOD = "tensorflow/serving/regress"
 _METHOD_NAMES = {"predict": PREDICT_METHOD, "classify": CLASSIFY_METHOD, "regress": REGRESS_METHOD}
 
+METHOD_WORDS: Mapping[str, str] = MappingProxyType({wire: name for name, wire in _METHOD_NAMES.items()})
+
 
 @dataclass(frozen=True, slots=True)
 class TensorInfo:
@@ -64,11 +66,10 @@ class ServedSignature:
         Raises:
             WireError: a tensor has a dtype that no array can hold.
         """
-        methods = {wire: name for name, wire in _METHOD_NAMES.items()}
         return Signature(
             inputs={name: _spec(name, info) for name, info in self.inputs.items()},
             outputs={name: _spec(name, info) for name, info in self.outputs.items()},
-            method=methods.get(self.method, METHODS[0]),
+            method=METHOD_WORDS.get(self.method, METHODS[0]),
         )
 
 

@@ -1,0 +1,1 @@
+"""What `inspect` can read, a file each."""
