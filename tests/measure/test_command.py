@@ -1,6 +1,10 @@
 """The command line of `bench`: its exit codes, what it writes, and what it does not take."""
 
+import errno
 import json
+import os
+import pty
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +12,12 @@ from pathlib import Path
 import pytest
 
 from tests.measure.reports import MS, measurement, report, three_paths
+from toolkit.cli.bench import _TimeLeft
 from toolkit.cli.main import run
+from toolkit.cli.output import Output
 from toolkit.measure import bench
 from toolkit.measure.bench import BenchRequest
+from toolkit.measure.measurement import Measurement
 from toolkit.measure.plan import Threads
 from toolkit.measure.report import Report, read_report
 
@@ -106,9 +113,84 @@ def test_options_become_the_request(measured: Measured) -> None:
         ["bench", "mlp", "--quick", "--full"],
         ["bench", "mlp", "--threads", "many"],
         ["bench", "mlp", "--threads", "0"],
+        ["bench", "mlp", "--threads", "2x"],
+        ["bench", "mlp", "--threads", "2x0"],
+        ["bench", "mlp", "--max-seconds-per-path", "0"],
+        ["bench", "mlp", "--server", "nowhere"],
+        ["bench", "mlp", "--paths", "no_such_path"],
+        ["bench", "mlp", "--report", "no/such/folder/page.html"],
         ["bench", "mlp", "--batch", "0"],
         ["bench", "no_such_model"],
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anything_is_measured(arguments: list[str]) -> None:
     assert run(arguments) == 2
+
+
+def test_a_device_that_is_not_there_is_said_before_anything_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["bench", "mlp", "-q", "--device", "GPU:7"]) == 4
+    assert "error: TensorFlow sees no device GPU:7 here\nhint: it sees CPU:0; " in capsys.readouterr().err
+
+
+def test_figures_are_shown_though_a_file_cannot_be_written(
+    measured: Measured, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    measured(three_paths())
+    monkeypatch.setattr(Path, "replace", full)
+    assert run(["bench", "mlp", "-q", "--csv", str(tmp_path / "a.csv")]) == 4
+    shown = capsys.readouterr()
+    assert "graph *" in shown.out
+    assert "no space left on device" in shown.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_was_measured_of_one_model_is_kept_when_the_next_is_interrupted_while_it_builds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (row,) = report([measurement("eager", 4 * MS)]).measurements
+
+    class Target:
+        model = "mlp"
+
+        @classmethod
+        def find(cls, _: object, reference: str, __: object) -> "Target":
+            if reference == "transformer":
+                raise KeyboardInterrupt
+            return cls()
+
+        def facts(self) -> dict[str, object]:
+            return {}
+
+        def tasks(self, *_: object) -> tuple[list[object], list[Measurement]]:
+            return [], [row]
+
+    monkeypatch.setattr(bench, "_Target", Target)
+    found = bench.measure(BenchRequest(models=("mlp", "transformer"), effort="quick"))
+    assert found.interrupted
+    assert found.measurements == (row,)
+
+
+def test_a_terminal_sees_a_bar_with_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as terminal:
+        monkeypatch.setattr(sys, "stderr", terminal)
+        with _TimeLeft(Output()) as bar:
+            bar.tell("mlp: round 1 graph", 10, 52)
+    shown = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert "mlp: round 1 graph, 42 s left" in shown
+
+
+def test_a_pipe_sees_a_line_for_each_kind_of_work(capsys: pytest.CaptureFixture[str]) -> None:
+    with _TimeLeft(Output()) as bar:
+        bar.tell("mlp: round 1 graph", 10, 52)
+        bar.tell("mlp: round 1 onnx", 11, 52)
+        bar.tell("mlp: round 2 onnx", 12, 52)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition("] ")[2] for line in lines] == [
+        "mlp: round 1 graph, about 42 s left",
+        "mlp: round 2 onnx, about 40 s left",
+    ]

@@ -2,35 +2,68 @@
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from toolkit.core.artifact import read_manifest
+from toolkit.core.artifact import Artifact, Manifest, read_manifest
+from toolkit.core.parity import Parity
 from toolkit.measure.measurement import Measurement, Status
-from toolkit.measure.plan import Effort, Source, Task, Threads, local_paths
+from toolkit.measure.plan import Effort, Source, Task, Threads, chosen_paths, local_paths, unmade_paths
 from toolkit.measure.session import Session
+from toolkit.verifying.bundle import judge
 
 TINY = Effort("quick", rounds=3, least_s=0.06, most_s=1.0, percentiles=(50,), warm_up_s=0.02, starts_together=True)
 
 
 @pytest.fixture(scope="module")
 def bundle(shipped: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the mlp's bundle whose ONNX file alone is a little wrong."""
-    import onnx
+    """A copy of the mlp's bundle: its ONNX file is a little wrong, and three artifacts are as a quantizer leaves them.
 
+    `onnx-dynamic` differs by design and passed its gate so; `onnx-int8` is the same file, whose gate saw a better one;
+    `tflite-int8` failed.
+    """
     place = tmp_path_factory.mktemp("perturbed") / "1"
     shutil.copytree(shipped("mlp"), place)
-    file = place / read_manifest(place).artifacts[1].paths["serving_default"]
-    assert file.suffix == ".onnx"
+    manifest = read_manifest(place)
+    onnx = manifest.artifact("onnx")
+    assert onnx is not None
+    (place / "onnx-dynamic").mkdir()
+    path = "onnx-dynamic/serving_default.onnx"
+    shutil.copy(place / onnx.paths["serving_default"], place / path)
+    perturb(place / path, 1e-3)
+    perturb(place / onnx.paths["serving_default"], 1e-2)
+    lossy = replace(onnx, name="onnx-dynamic", variant="dynamic", path="onnx-dynamic", paths={"serving_default": path})
+    passed = passed_as_found(place, replace(manifest, artifacts=(lossy,)))
+    failed = replace(lossy, name="tflite-int8", format="tflite", parity=Parity("fail", "accuracy fell by 0.2"))
+    added = (passed, replace(lossy, name="onnx-int8", variant="int8"), failed)
+    (place / "manifest.json").write_bytes(replace(manifest, artifacts=(*manifest.artifacts, *added)).to_bytes())
+    return place
+
+
+def perturb(file: Path, by: float) -> None:
+    import onnx
+
     model = onnx.load(str(file))
     for tensor in model.graph.initializer:
         if tensor.data_type == onnx.TensorProto.FLOAT:
             values = onnx.numpy_helper.to_array(tensor)
-            tensor.CopyFrom(onnx.numpy_helper.from_array(values + np.float32(1e-2), tensor.name))
+            tensor.CopyFrom(onnx.numpy_helper.from_array(values + np.float32(by), tensor.name))
     onnx.save(model, str(file))
-    return place
+
+
+def passed_as_found(place: Path, manifest: Manifest) -> Artifact:
+    """The one artifact, let pass with whatever it differs by, as a gate does that asks for the task."""
+    (artifact,) = manifest.artifacts
+    found = judge(place, manifest, artifact.name, {})
+    assert found.status == "fail"
+    checks = [
+        replace(check, outputs={name: replace(one, passed=True, problem="") for name, one in check.outputs.items()})
+        for check in found.checks
+    ]
+    return replace(artifact, parity=Parity("pass", "", tuple(checks)))
 
 
 def task(bundle: Path, root: Path, path: str, batch_sizes: tuple[int, ...] = (1, 60)) -> Task:
@@ -53,7 +86,7 @@ def task(bundle: Path, root: Path, path: str, batch_sizes: tuple[int, ...] = (1,
 def found(bundle: Path, root: Path) -> dict[tuple[str, int], Measurement]:
     """What one session finds of three paths at two batch sizes."""
     said: list[str] = []
-    tasks = [task(bundle, root, path) for path in ("graph", "onnx", "tflite")]
+    tasks = [task(bundle, root, path) for path in ("graph", "onnx", "tflite", "onnx-dynamic", "onnx-int8")]
     session = Session(tasks, TINY, lambda what, done, of: said.append(what), seed=1)
     assert session.run()
     assert {text.split(" ")[1] for text in said} == {"starting", "warming", "round"}
@@ -69,6 +102,22 @@ def test_an_artifact_perturbed_by_a_hundredth_is_wrong_and_gets_no_time(
         assert "expected" in wrong.status(TINY)[1]
         assert not wrong.timed
         assert wrong.rounds == ()
+
+
+def test_a_lossy_artifact_is_held_to_what_it_differed_by_when_it_passed(
+    found: dict[tuple[str, int], Measurement],
+) -> None:
+    assert found["onnx-dynamic", 1].timed
+    assert found["onnx-dynamic", 60].problem == ""
+    assert found["onnx-int8", 1].status(TINY)[0] is Status.WRONG
+
+
+def test_an_artifact_that_failed_is_no_path_and_says_why(bundle: Path) -> None:
+    manifest = read_manifest(bundle)
+    known, unmade = local_paths(manifest), unmade_paths(manifest)
+    assert known["onnx-dynamic"] == ("onnx", "onnx-dynamic")
+    assert unmade == {"tflite-int8": "fail: accuracy fell by 0.2"}
+    assert chosen_paths(known, unmade, ("tflite-int8",)) == ["eager", "tflite-int8"]
 
 
 @pytest.mark.parametrize("path", ["graph", "tflite"])
@@ -102,15 +151,6 @@ def test_a_batch_of_any_size_is_made_of_golden_rows(bundle: Path) -> None:
     feed = feed_of(cases, manifest.signatures["serving_default"], 60)
     assert feed["image"].shape == (60, 28, 28)
     assert (feed["image"][32] == feed["image"][0]).all()
-
-
-def test_a_device_that_is_not_there_is_said(bundle: Path, root: Path) -> None:
-    from dataclasses import replace
-
-    session = Session([replace(task(bundle, root, "graph", (1,)), device="GPU:7")], TINY, lambda *_: None, seed=1)
-    assert session.run()
-    absent = session.measurements[0]
-    assert absent.status(TINY) == (Status.UNAVAILABLE, "TensorFlow sees no device GPU:7 here")
 
 
 def test_what_was_measured_before_an_interruption_is_kept(shipped: Callable[[str], Path], root: Path) -> None:

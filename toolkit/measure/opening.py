@@ -103,7 +103,8 @@ class OpenPath:
         behaviour = self.behaviour
         if self.caveat:
             return form_problem(self.runner.run(self.cases[0].feed), self.cases[0].outputs)
-        tolerances, allowed = dict(self.manifest.tolerances), {}
+        tolerances = dict(self.manifest.tolerances)
+        allowed: dict[str, Allowed] = {}
         artifact = self.manifest.artifact(self.task.artifact)
         for check in artifact.parity.checks if artifact else ():
             if check.signature == self.task.signature:

@@ -1,0 +1,99 @@
+"""A server that tells nothing of its time, and one that keeps state, are measured without a wrong word."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.measure.test_session import TINY
+from toolkit.building.catalog import resolve
+from toolkit.building.isolate import Isolated
+from toolkit.building.pipeline import Options, build_bundle
+from toolkit.core.artifact import read_manifest
+from toolkit.measure.measurement import Status
+from toolkit.measure.opening import OpenPath
+from toolkit.measure.plan import Source, Task, Threads
+from toolkit.measure.server import given_server
+from toolkit.measure.session import Session
+from toolkit.serving.embedded import ServeRequest, Serving, serve
+from toolkit.serving.timing import Timing
+
+COUNTER = """
+    import tensorflow as tf
+    from toolkit import ModelSpec, TensorSpec
+
+    class Counter(tf.Module):
+        def __init__(self):
+            super().__init__()
+            self.calls = tf.Variable(0.0)
+
+        def __call__(self, x):
+            return {"calls": self.calls.assign_add(1.0), "double": x * 2}
+
+    MODEL = ModelSpec("counter", build=Counter, inputs={"x": TensorSpec("float32", (None, 3))})
+"""
+
+
+@pytest.fixture
+def serving() -> Iterator[Callable[..., Serving]]:
+    """Serves a bundle in this process, with every request's own times or without."""
+    from contextlib import ExitStack
+
+    with ExitStack() as stack:
+
+        def begin(bundle: Path, **flags: str) -> Serving:
+            request = ServeRequest(flags={"port": 0, "rest_api_port": 0, **flags})
+            return stack.enter_context(serve(bundle, request))
+
+        yield begin
+
+
+def task(bundle: Path, root: Path, path: str, running: Serving) -> Task:
+    """One served path, asked as of somebody else's server."""
+    endpoint = running.grpc if path == "grpc" else running.rest
+    assert endpoint is not None
+    scheme = {"grpc": "grpc", "rest": "http"}[path]
+    model = read_manifest(bundle).model
+    url = given_server(f"{scheme}://{endpoint.address}", model).url(path, "serving_default")
+    source, threads = Source(model, root), Threads(1, 1)
+    return Task(model, path, "served", source, bundle, "serving_default", (1,), threads, url=url)
+
+
+def test_a_server_that_tells_nothing_leaves_it_all_to_the_network(
+    shipped: Callable[[str], Path],
+    root: Path,
+    serving: Callable[..., Serving],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # As TensorFlow Serving, or a proxy that strips what it does not know.
+    monkeypatch.setattr(Timing, "as_metadata", lambda _: ())
+    monkeypatch.setattr(Timing, "as_server_timing", lambda _: "")
+    bundle = shipped("mlp")
+    running = serving(bundle, runtime="onnx")
+    session = Session([task(bundle, root, path, running) for path in ("grpc", "rest")], TINY, lambda *_: None, seed=1)
+    assert session.run()
+    for found in session.measurements:
+        assert found.status(TINY)[0] is not Status.WRONG
+        assert found.timed, found.absent
+        assert list(found.phases_ns) == ["client encode", "network", "client decode"]
+        assert found.peak_bytes is None  # nobody here knows the memory of somebody else's server
+
+
+@pytest.mark.parametrize("path", ["grpc", "rest"])
+def test_a_server_that_keeps_state_is_not_called_wrong_for_it(
+    path: str,
+    write: Callable[[str, str], Path],
+    project: Path,
+    child: Isolated,
+    serving: Callable[..., Serving],
+) -> None:
+    write("models/counter.py", COUNTER)
+    options = Options(project / "exported", formats=("saved_model",))
+    outcome = build_bundle(resolve("counter", project), options, child, lambda _: None)
+    assert outcome.bundle is not None, outcome.error
+    assert read_manifest(outcome.bundle).behaviour["serving_default"].stateful
+    opened = OpenPath(task(outcome.bundle, project, path, serving(outcome.bundle)))
+    for _ in range(3):  # others have asked it before
+        opened.runner.run(opened.cases[0].feed)
+    assert opened.problem() == ""
+    assert "state is the server's" in opened.caveat
