@@ -52,10 +52,17 @@ def house(tmp_path: Path, root: Path) -> House:
 
 
 def test_the_first_run_installs_and_the_second_starts_at_once(house: House) -> None:
-    assert house.run("build.sh")[:2] == (0, [str(house.path), "tfx-export build"])
+    both = [str(house.path), "tfx-export build", str(house.path), "tfx-export bench mlp --quick"]
+    assert house.run("build.sh")[:2] == (0, both)
     assert house.installed == ["requirements.lock", house.path.name]
     assert house.run("build.sh", "verify", "a b") == (0, [str(house.path), "tfx-export verify a b"], [])
     assert len(house.installed) == 2
+
+
+def test_what_does_not_build_is_not_measured(house: House) -> None:
+    house.run("build.sh")
+    (house.path / ".venv" / "bin" / "tfx-export").write_text('#!/bin/sh\necho tfx-export "$@"; exit 3\n')
+    assert house.run("build.sh")[:2] == (3, ["tfx-export build"])
 
 
 def test_the_tests_add_to_what_the_build_installed(house: House) -> None:
@@ -92,7 +99,7 @@ def test_a_moved_repository_gets_a_new_venv(house: House) -> None:
     house.run("build.sh")
     (house.path / ".venv" / "old").touch()
     moved = House(house.path.rename(house.path.with_name("moved")), house.env)
-    assert moved.run("build.sh")[:2] == (0, [str(moved.path), "tfx-export build"])
+    assert moved.run("build.sh", "build")[:2] == (0, [str(moved.path), "tfx-export build"])
     assert not (moved.path / ".venv" / "old").exists()
 
 
