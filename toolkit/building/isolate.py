@@ -112,6 +112,11 @@ class Isolated:
             raise ChildDied(f"it ran out of time after {timeout_s:g} s", hint="give it more with --timeout")
         return pickle.loads(self._connection.recv_bytes())  # noqa: S301  # from our own child
 
+    @property
+    def pid(self) -> int:
+        """The child's process; 0 where there is none just now."""
+        return self._process.pid if self._process is not None else 0
+
     def stop(self) -> None:
         """Ends the child and everything it started."""
         process, connection = self._process, self._connection

@@ -32,6 +32,28 @@ def read_feed(file: Path) -> dict[str, Any]:
         ) from error
     if not isinstance(document, dict):
         raise FeedError(f"{file} holds a {type(document).__name__}", hint='write {"input name": values}')
+    return _named(document)
+
+
+def read_feeds(file: Path) -> list[dict[str, Any]]:
+    """The feeds in a file: one in an .npz or a .json, one a line in a .jsonl.
+
+    Raises:
+        FeedError: the file is missing, or holds no feeds.
+    """
+    if file.suffix != ".jsonl":
+        return [read_feed(file)]
+    try:
+        lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line.strip()]
+        documents = [json.loads(line) for line in lines]
+    except _DAMAGE as error:
+        raise FeedError(f"{file} holds no feeds: {error}", hint='a line each: {"input name": values}') from error
+    if not documents or not all(isinstance(document, dict) for document in documents):
+        raise FeedError(f"{file} holds no feeds", hint='a line each: {"input name": values}')
+    return [_named(document) for document in documents]
+
+
+def _named(document: dict[str, Any]) -> dict[str, Any]:
     inner = document.get("inputs")
     # As the REST API of TensorFlow Serving has it; but an input may itself be called `inputs`.
     if len(document) == 1 and isinstance(inner, dict) and set(inner) != {"b64"}:

@@ -23,6 +23,7 @@ VERBS = {
     "predict": "Ask a bundle, an artifact or an endpoint one question.",
     "bench": "Measure every path, from eager to served, in one table.",
     "compare": "Say which paths became faster or slower between two benchmark reports.",
+    "load": "Measure a served model's latency under load: open and closed loop, SLO search, curve.",
     "serve": "Serve bundles, or any SavedModels, over TensorFlow Serving's gRPC and REST APIs.",
     "deploy": "Publish a bundle to a serving root through a gate, with a way back.",
     "rollback": "Take the newest versions of a deployed model out again.",
@@ -30,6 +31,7 @@ VERBS = {
     "versions": "List the versions of a deployed model.",
     "gc": "Remove old versions of a deployed model.",
     "render": "Write files for Docker Compose, Kubernetes or KServe, by measured figures.",
+    "inspect": "Show what is inside an artifact and what it could do, without running it.",
     "models": "List what can be built.",
 }
 

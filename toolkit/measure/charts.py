@@ -74,7 +74,15 @@ class Text:
         return f"{value:,.3g} {self._unit}".strip() if value < 1000 else f"{value:,.0f} {self._unit}".strip()
 
 
-SECONDS = Text(seconds=True)
+class Nines(Text):
+    """Writes "one in N" as the percentile above which it lies: 100 as p99."""
+
+    def __call__(self, value: float) -> str:
+        """`p99.9`."""
+        return f"p{100 * (1 - 1 / max(value, 1.0)):.6g}"
+
+
+SECONDS, PERCENTILE = Text(seconds=True), Nines()
 
 
 def bars(rows: Mapping[str, Mapping[str, float]], text: Text) -> str:

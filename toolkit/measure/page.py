@@ -9,30 +9,12 @@ from typing import Any
 import numpy as np
 
 from toolkit.measure import charts
+from toolkit.measure.dress import document, figure, machine_line, styled, table_html
 from toolkit.measure.measurement import Measurement
 from toolkit.measure.plan import BASELINE
 from toolkit.measure.report import Report
 from toolkit.measure.table import COLD, PHASES, Table, tables_of
 
-_STYLE = """
-:root { color-scheme: light dark; --ink: #1d2430; --paper: #fff; --soft: #667; --rule: #dde1e8; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ef; --paper: #14171c; --soft: #9aa3b2; --rule: #2c323c; } }
-.tfx { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 1080px;
-  margin: 0 auto; padding: 1rem; }
-.tfx table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
-.tfx .wide { overflow-x: auto; }
-.tfx th, .tfx td { padding: 3px 10px; border-bottom: 1px solid var(--rule); text-align: left; white-space: nowrap; }
-.tfx .right { text-align: right; }
-.tfx .note, .tfx .facts { color: var(--soft); font-size: 13px; }
-.tfx svg { width: 100%; max-width: 860px; font-size: 12px; }
-.tfx svg text { fill: var(--ink); } .tfx .small { font-size: 10.5px; fill: var(--soft); }
-.tfx .end { text-anchor: end; } .tfx .middle { text-anchor: middle; }
-.tfx .grid { stroke: var(--rule); } .tfx .line { fill: none; stroke-width: 2; }
-"""
-_PALETTE = (
-    *("#4c78a8", "#f58518", "#54a24b", "#e45756", "#72b7b2", "#b279a2"),
-    *("#eeca3b", "#9d755d", "#8a8f98", "#d67195", "#2f9e8f", "#7b6fd0"),
-)
 _POINTS = 80
 _BREAK_EVEN_CALLS = 1e5
 
@@ -41,26 +23,22 @@ Chart = Callable[[Report, Sequence[Measurement]], str]
 
 def page(report: Report) -> str:
     """The whole document."""
-    title = f"tfx-export bench: {', '.join(report.models)}"
-    # An empty icon, or the browser asks a server for one.
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title><link rel="icon" href="data:,">'
-    head += '<meta name="viewport" content="width=device-width">'
-    return (
-        f'<!doctype html>\n<html lang="en"><head>{head}</head><body style="margin:0">{fragment(report)}</body></html>\n'
-    )
+    return document(_title(report), fragment(report))
 
 
 def fragment(report: Report) -> str:
     """What a page or a notebook shows."""
-    colours = "".join(
-        f".tfx .c{at} {{ fill: {colour}; }} .tfx .s{at} {{ stroke: {colour}; }}\n" for at, colour in enumerate(_PALETTE)
-    )
-    body = [f"<h1>tfx-export bench: {escape(', '.join(report.models))}</h1>", _machine(report)]
-    body += [_table(table) for table in tables_of(report)]
+    more = {"effort": report.effort.name, "measured": report.created}
+    body = [f"<h1>{escape(_title(report))}</h1>", machine_line(report.machine, more)]
+    body += [table_html(table) for table in tables_of(report)]
     for model in report.models:
         body += _charts(report, model)
         body.append(_facts(model, report.models[model]))
-    return f'<div class="tfx"><style>{_STYLE}{colours}</style>{"".join(body)}</div>'
+    return styled("".join(body))
+
+
+def _title(report: Report) -> str:
+    return f"tfx-export bench: {', '.join(report.models)}"
 
 
 def _charts(report: Report, model: str) -> list[str]:
@@ -69,13 +47,9 @@ def _charts(report: Report, model: str) -> list[str]:
     for setting in dict.fromkeys(replace(found.key, path="") for found in own):
         rows = [found for found in own if replace(found.key, path="") == setting]
         name = f"{model}, batch {setting.batch_size}, {setting.threads} threads"
-        parts += [_figure(f"{title}: {name}", chart(report, rows)) for title, chart in _EACH.items()]
-    parts += [_figure(f"{title}: {model}", chart(report, own)) for title, chart in _ALL.items()]
+        parts += [figure(f"{title}: {name}", chart(report, rows)) for title, chart in _EACH.items()]
+    parts += [figure(f"{title}: {model}", chart(report, own)) for title, chart in _ALL.items()]
     return parts
-
-
-def _figure(title: str, drawing: str) -> str:
-    return f"<h2>{escape(title)}</h2><figure>{drawing}</figure>" if drawing else ""
 
 
 def _distributions(_: Report, rows: Sequence[Measurement]) -> str:
@@ -155,28 +129,8 @@ _ALL: Mapping[str, Chart] = {
 }
 
 
-def _table(table: Table) -> str:
-    def cells(tag: str, texts: Sequence[str]) -> str:
-        marks = (' class="right"' if at in table.right else "" for at in range(len(texts)))
-        return "".join(f"<{tag}{mark}>{escape(text)}</{tag}>" for mark, text in zip(marks, texts, strict=True))
-
-    rows = "".join(f"<tr>{cells('td', row)}</tr>" for row in table.rows)
-    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in table.notes)
-    head = f"<thead><tr>{cells('th', table.headings)}</tr></thead>"
-    return f'<h2>{escape(table.title)}</h2><div class="wide"><table>{head}<tbody>{rows}</tbody></table></div>{notes}'
-
-
-def _machine(report: Report) -> str:
-    facts = report.machine
-    flat = {name: value for name, value in facts.items() if not isinstance(value, Mapping)}
-    flat |= {"effort": report.effort.name, "measured": report.created}
-    versions = facts.get("versions", {})
-    text = "; ".join(f"{name}: {value}" for name, value in [*flat.items(), *versions.items()])
-    return f'<p class="facts">{escape(text)}</p>'
-
-
 def _facts(model: str, facts: Mapping[str, Any]) -> str:
     """What is known of the model's graph."""
     rows = [(name, json.dumps(value, ensure_ascii=False)) for name, value in facts.get("trace", {}).items()]
     rows += [(f"bytes of {name}", f"{size:,}") for name, size in facts.get("artifacts", {}).items()]
-    return _table(Table(f"{model}: the graph", ("fact", "value"), tuple(rows))) if rows else ""
+    return table_html(Table(f"{model}: the graph", ("fact", "value"), tuple(rows))) if rows else ""

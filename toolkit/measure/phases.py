@@ -20,7 +20,7 @@ def phases_of(moments: Sequence[Moments]) -> "dict[str, array[int]]":
     """
     if not moments:
         return {}
-    told = [_told(found.told) for found in moments]
+    told = [told_ns(found.told) for found in moments]
     server = {name: array("q", (one.get(name, 0) for one in told)) for name in PHASES}
     outside = (
         found.answered - found.encoded - sum(one.get(name, 0) for name in PHASES)
@@ -34,7 +34,7 @@ def phases_of(moments: Sequence[Moments]) -> "dict[str, array[int]]":
     }
 
 
-def _told(what: Any) -> Mapping[str, int]:
+def told_ns(what: Any) -> Mapping[str, int]:
     """Nanoseconds by phase, from a Server-Timing header (milliseconds) or from trailing metadata (nanoseconds)."""
     if isinstance(what, str):
         return {name: round(float(value) * 1e6) for name, value in _DURATION.findall(what) if name in PHASES}

@@ -136,14 +136,23 @@ def open_channel(endpoint: Endpoint) -> Any:
     limits = [(f"grpc.max_{way}_message_length", endpoint.max_message_bytes) for way in ("receive", "send")]
     if not endpoint.tls:
         return grpc.insecure_channel(endpoint.address, options=limits)
+    credentials = grpc.ssl_channel_credentials(*tls_contents(endpoint))
+    return grpc.secure_channel(endpoint.address, credentials, options=limits)
+
+
+def tls_contents(endpoint: Endpoint) -> tuple[bytes | None, ...]:
+    """What stands in an endpoint's TLS files: CA, key, certificate; None where there is no such file.
+
+    Raises:
+        UnavailableError: a file cannot be read.
+    """
     files = (endpoint.tls_ca, endpoint.tls_key, endpoint.tls_cert)
     try:
-        contents = [None if file is None else file.read_bytes() for file in files]
+        return tuple(None if file is None else file.read_bytes() for file in files)
     except OSError as error:
         raise UnavailableError(
             f"a TLS file cannot be read: {error}", hint="check --tls-ca, --tls-cert, --tls-key"
         ) from error
-    return grpc.secure_channel(endpoint.address, grpc.ssl_channel_credentials(*contents), options=limits)
 
 
 @contextmanager
@@ -187,6 +196,15 @@ def _rest_runner(connection: http.client.HTTPConnection, remote: Remote, watch: 
 def _connection(endpoint: Endpoint, timeout_s: float) -> http.client.HTTPConnection:
     if not endpoint.tls:
         return http.client.HTTPConnection(endpoint.address, timeout=timeout_s)
+    return http.client.HTTPSConnection(endpoint.address, timeout=timeout_s, context=tls_context(endpoint))
+
+
+def tls_context(endpoint: Endpoint) -> ssl.SSLContext:
+    """How REST reaches an endpoint over TLS.
+
+    Raises:
+        UnavailableError: a file cannot be read.
+    """
     try:
         context = ssl.create_default_context(cafile=str(endpoint.tls_ca) if endpoint.tls_ca else None)
         if endpoint.tls_cert:
@@ -195,7 +213,7 @@ def _connection(endpoint: Endpoint, timeout_s: float) -> http.client.HTTPConnect
         raise UnavailableError(
             f"a TLS file cannot be read: {error}", hint="check --tls-ca, --tls-cert, --tls-key"
         ) from error
-    return http.client.HTTPSConnection(endpoint.address, timeout=timeout_s, context=context)
+    return context
 
 
 def _signature(signatures: dict[str, ServedSignature], remote: Remote) -> ServedSignature:

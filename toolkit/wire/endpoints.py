@@ -20,8 +20,14 @@ _URL = re.compile(
 _PATH = re.compile(
     r"/(?P<model>[^/:]+)(?:/versions/(?P<version>[0-9]{1,18})|/labels/(?P<label>[^/:]+))?(?::(?P<signature>[^/]+))?"
 )
+# gRPC's own way to write the address of a UNIX socket.
+UNIX = "unix:"
+_UNIX_URL = re.compile(r"unix://(?P<socket>/.+?)(?P<path>/[^/:]+(?:/versions/[0-9]{1,18}|/labels/[^/:]+)?(?::[^/]+)?)")
 _API = "/v1/models"
-_HINT = "write grpc://HOST:PORT/MODEL[/versions/N|/labels/L][:SIGNATURE], or http:// likewise; grpcs and https use TLS"
+_HINT = (
+    "write grpc://HOST:PORT/MODEL[/versions/N|/labels/L][:SIGNATURE], or http:// likewise, or unix:///SOCKET/MODEL; "
+    "grpcs and https use TLS"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,7 @@ class Reach:
 def is_url(text: str) -> bool:
     """Whether a reference means a server rather than a file or a name."""
     scheme, mark, _ = text.partition("://")
-    return bool(mark) and scheme in _SCHEMES
+    return bool(mark) and (scheme in _SCHEMES or f"{scheme}:" == UNIX)
 
 
 def parse_url(text: str) -> Remote:
@@ -68,24 +74,30 @@ def parse_url(text: str) -> Remote:
     Raises:
         UsageError: it is no such URL.
     """
+    socket = _UNIX_URL.fullmatch(text)
+    if socket is not None:
+        return Remote(Endpoint(f"{UNIX}{socket['socket']}", Protocol.GRPC), _target(socket["path"], text))
     url = _URL.fullmatch(text)
     if url is None or url["scheme"] not in _SCHEMES or int(url["address"].rpartition(":")[2]) > 65535:
         raise UsageError(f"'{text}' is no server's URL", hint=_HINT)
     path = url["path"] or ""
     if path.startswith(f"{_API}/"):
         path = path.removeprefix(_API).removesuffix(":predict")
+    protocol, tls = _SCHEMES[url["scheme"]]
+    return Remote(Endpoint(url["address"], protocol, tls=tls), _target(path, text))
+
+
+def _target(path: str, url: str) -> Target:
     found = _PATH.fullmatch(path)
     if found is None:
-        raise UsageError(f"'{text}' does not say which model to ask", hint=_HINT)
-    protocol, tls = _SCHEMES[url["scheme"]]
+        raise UsageError(f"'{url}' does not say which model to ask", hint=_HINT)
     version, label = found["version"], found["label"]
-    target = Target(
+    return Target(
         unquote(found["model"]),
         None if version is None else int(version),
         None if label is None else unquote(label),
         unquote(found["signature"] or ""),
     )
-    return Remote(Endpoint(url["address"], protocol, tls=tls), target)
 
 
 def url_of(remote: Remote) -> str:
@@ -98,4 +110,9 @@ def url_of(remote: Remote) -> str:
     elif target.label is not None:
         choice = f"/labels/{quote(target.label, safe='')}"
     signature = f":{quote(target.signature, safe='')}" if target.signature else ""
-    return f"{scheme}://{endpoint.address}/{quote(target.model, safe='')}{choice}{signature}"
+    place = (
+        f"unix://{endpoint.address.removeprefix(UNIX)}"
+        if endpoint.address.startswith(UNIX)
+        else f"{scheme}://{endpoint.address}"
+    )
+    return f"{place}/{quote(target.model, safe='')}{choice}{signature}"

@@ -1,0 +1,47 @@
+"""Waits for the moment at which a request is due; clock and sleep are given, so tests need no time.
+
+wrk2 waits in epoll with a timer, LoadGen in sleep_until, k6 in Go's timers; none of them spins, which on few cores
+would take the server's time. A sleep ends late by the timer's slack (50 µs by default), so that is asked to be small.
+"""
+
+import contextlib
+import ctypes
+import time
+from collections.abc import Callable
+
+_PR_SET_TIMERSLACK = 29
+_SLACK_NS = 1_000
+# A person who interrupts is not kept waiting for the next request of a slow schedule.
+_SLICE_NS = 50_000_000
+
+Clock = Callable[[], int]
+
+
+class Pacer:
+    """Waits for moments of a clock, unless it is told to stop.
+
+    Args:
+        stopped: looked at now and then while it waits.
+    """
+
+    def __init__(
+        self,
+        stopped: Callable[[], bool],
+        clock: Clock = time.perf_counter_ns,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._stopped, self._clock, self._sleep = stopped, clock, sleep
+
+    def wait(self, due_ns: int) -> bool:
+        """Returns at that moment, at once where it has passed; False where it was stopped before."""
+        while (left_ns := due_ns - self._clock()) > 0:
+            if self._stopped():
+                return False
+            self._sleep(min(left_ns, _SLICE_NS) / 1e9)
+        return not self._stopped()
+
+
+def sharpen_timers() -> None:
+    """Has this thread's sleeps end within a microsecond or so of when they should. Linux only; prctl(2)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_TIMERSLACK, _SLACK_NS, 0, 0, 0)

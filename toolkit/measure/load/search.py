@@ -1,0 +1,112 @@
+"""Finds the highest rate that holds a limit, and the knee of a curve. Pure: what measures is given."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from toolkit.errors import BenchError
+from toolkit.measure.load.point import MOST_LATE, Point
+from toolkit.measure.measurement import Status
+from toolkit.measure.statistics import samples_needed
+
+# The rate is found to this share; what a repeated search differs by is more.
+PRECISION = 0.03
+MOST_ERRORS = 0.001
+# A server that falls behind answers less than it is asked; the rest is what arrivals vary by.
+LEAST_ACHIEVED = 0.95
+# A percentile of the fewest samples that can show it swings by a third; of three times as many by less.
+SAMPLES = 3
+_MOST_STEPS = 40
+
+
+@dataclass(frozen=True)
+class Slo:
+    """A limit on a percentile.
+
+    Args:
+        percentile: as in 99.
+        limit_s: in seconds.
+    """
+
+    percentile: float
+    limit_s: float
+
+    @classmethod
+    def read(cls, name: str, limit_s: float) -> "Slo":
+        """`p99` and its limit.
+
+        Raises:
+            BenchError: the name is no percentile.
+        """
+        try:
+            wanted = float(name.removeprefix("p")) if name.startswith("p") else math.nan
+        except ValueError:
+            wanted = math.nan
+        if not 0 < wanted < 100 or not limit_s > 0:
+            raise BenchError(f"'{name}' is no percentile with a limit", hint="write --slo p99=20ms")
+        return cls(wanted, limit_s)
+
+    def seconds_at(self, rate: float) -> float:
+        """How long a rate takes to give enough samples."""
+        return SAMPLES * samples_needed(self.percentile) / rate
+
+    def broken_by(self, point: Point) -> str:
+        """Why a point does not hold the limit; empty where it does."""
+        records = point.records
+        status, why = point.status
+        if status is Status.WRONG:
+            return why
+        if records.error_share > MOST_ERRORS:
+            return f"{records.error_share:.1%} errors: {next(iter(records.errors))}"
+        if records.rate_achieved < LEAST_ACHIEVED * records.rate_offered:
+            return f"only {records.rate_achieved:.0f}/s were answered"
+        if status is Status.INVALID and records.late_share <= MOST_LATE:
+            return why  # the client's processor; late sends show in the corrected latency itself
+        found = point.percentile_s(self.percentile)
+        if found is None:
+            return f"too few samples for p{self.percentile:g}"
+        return f"p{self.percentile:g} {found.value * 1e3:.3g} ms" if found.value > self.limit_s else ""
+
+    def __str__(self) -> str:
+        return f"p{self.percentile:g} within {self.limit_s * 1e3:g} ms"
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Where a search begins and where it gives up, in requests a second."""
+
+    first: float
+    least: float
+    most: float
+
+
+def highest_rate(holds: Callable[[float], bool], rates: Rates, precision: float = PRECISION) -> float | None:
+    """The highest rate that holds, by doubling and then bisecting; None where not even the least one does."""
+    rate, good, bad = rates.first, 0.0, 0.0
+    for _ in range(_MOST_STEPS):
+        if holds(rate):
+            good = rate
+            if rate >= rates.most:
+                return rate
+        else:
+            bad = rate
+            if rate <= rates.least:
+                return None
+        if good and bad:
+            break
+        rate = min(2 * rate, rates.most) if good else max(rate / 2, rates.least)
+    while bad > good * (1 + precision):
+        middle = math.sqrt(good * bad)
+        good, bad = (middle, bad) if holds(middle) else (good, middle)
+    return good
+
+
+def twice(broken: Callable[[float], str]) -> Callable[[float], bool]:
+    """Whether a rate holds: what fails once is measured again, since a moment of the machine breaks a percentile."""
+    return lambda rate: not broken(rate) or not broken(rate)
+
+
+def knee(points: Sequence[Point]) -> Point | None:
+    """The point with the most throughput by mean latency: Kleinrock's power; below it load is cheap, above it dear."""
+    timed = [point for point in points if len(point.corrected_ns)]
+    return max(timed, key=lambda point: point.records.rate_achieved / float(point.corrected_ns.mean()), default=None)
