@@ -2,6 +2,8 @@
 """Reruns the classic comparison of eager and graph execution, and what it leaves open; prints docs/eager-vs-graph.md.
 
 Usage: scripts/eager_vs_graph.py [--calls 1000] [MODEL]... > docs/eager-vs-graph.md
+   or: scripts/eager_vs_graph.py --reports mlp.json --reports mobilenet.json > docs/eager-vs-graph.md
+with reports that `tfx-export bench --json` made on this machine before.
 """
 
 import argparse
@@ -18,6 +20,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from toolkit.measure.bench import BenchRequest, measure
+from toolkit.measure.report import Report, merged, read_report
 from toolkit.measure.table import readable_s, tables_of, to_markdown
 
 PATHS = ("eager", "function", "graph", "graph-plain", "graph-frozen", "xla", "onnx", "grpc")
@@ -34,6 +37,7 @@ def main() -> None:
     """Prints the page."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("models", nargs="*", default=["mlp", "transformer", "mobilenet"])
+    parser.add_argument("--reports", type=Path, action="append", default=[], help="measured before, in place of MODEL")
     parser.add_argument("--calls", type=int, default=1000, help="of the feed-forward network")
     options = parser.parse_args()
     say = sys.stdout.write
@@ -42,7 +46,8 @@ def main() -> None:
         say(f"\n{chapter()}\n")
     for counted in (network, predict, training):
         say(f"\n{counted(options.calls)}\n")
-    say(f"\n{retracing()}\n\n{larger(options.models)}\n")
+    found = merged(map(read_report, options.reports)) if options.reports else measured(options.models)
+    say(f"\n{retracing()}\n\n{larger(found)}\n")
 
 
 def machine() -> str:
@@ -87,6 +92,8 @@ def squaring() -> str:
     x = tf.constant([1, 2, 3, 4, 5])
     # TensorFlow's and AutoGraph's own start is nobody's call.
     tf.function(lambda value: value + 1)(x)
+    with hidden():
+        print(x**2)
     rows = []
     published_s = {1: ("0.00088", "0.00121"), 100: ("0.0696", "0.0263")}
     for print_too, published in ((True, published_s), (False, {})):
@@ -191,7 +198,8 @@ def predict(calls: int) -> str:
 
 {text}
 
-Both run a graph. `predict` makes a data set, an iterator and callbacks for each call: it is for many batches."""
+Both run a graph. `predict` makes a data set, an iterator and callbacks for each call: it is for many batches, not
+for one."""
 
 
 def training(calls: int) -> str:
@@ -250,16 +258,23 @@ def retracing() -> str:
 A Python number is part of the graph, so that each new one is a new graph; a tensor is an argument."""
 
 
-def larger(models: list[str]) -> str:
+def measured(models: list[str]) -> Report:
     """The other forms, larger models, and the way over a server, by `tfx-export bench --quick`."""
 
     def tell(what: str, _done: float, _of: float) -> None:
         sys.stderr.write(f"{what}\n")
 
-    report = measure(BenchRequest(models=models, paths=PATHS, batch_sizes=(1, 32), effort="quick"), tell)
+    return measure(BenchRequest(models=models, paths=PATHS, batch_sizes=(1, 32), effort="quick"), tell)
+
+
+def larger(report: Report) -> str:
+    """What was measured of them."""
+    batches = " ".join(f"--batch {size}" for size in report.settings["batch_sizes"])
+    models = " ".join(report.models)
+    effort = "" if report.effort.name == "normal" else f" --{report.effort.name}"
     return f"""## Larger models, XLA, frozen, served
 
-`tfx-export bench {" ".join(models)} --quick --batch 1 --batch 32`; how to read it: [measuring.md](measuring.md).
+`tfx-export bench {models}{effort} {batches}`; how to read it: [measuring.md](measuring.md).
 
 {to_markdown(tables_of(report))}"""
 
