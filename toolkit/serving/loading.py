@@ -1,11 +1,14 @@
 """How a server loads one version: refuses unsafe ops, opens the wanted or the fastest artifact, and warms it up."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from toolkit.core.artifact import MANIFEST
 from toolkit.errors import Fault, ServingError
+from toolkit.graphs.assets import asset_files, strays_of
 from toolkit.graphs.unsafe import reaches_of
 from toolkit.serving.fastest import FASTEST, FastestServable, open_fastest
 from toolkit.serving.scheme import Scheme
@@ -80,14 +83,27 @@ class Loader:
         return load_servable(directory, self.loading, allow_lossy=self.allow_lossy)
 
 
+def _links_out(meta_graph: Any, directory: Path) -> Iterator[str]:
+    """Assets that lie in the SavedModel as links to what lies elsewhere."""
+    inside = directory.resolve()
+    for asset in asset_files(meta_graph):
+        path = directory / "assets" / asset.filename
+        if path.is_symlink() and not path.resolve().is_relative_to(inside):
+            yield f"asset '{asset.filename}' is a link to {path.resolve()}"
+
+
 def refuse_unsafe(path: Path) -> None:
-    """Refuses a SavedModel whose graph reaches outside itself.
+    """Refuses a SavedModel whose graph reaches outside itself, or whose tables are filled from outside.
 
     Raises:
         ServingError: names each op and where it stands.
     """
     saved = protos.parse(protos.SavedModel, path.read_bytes())
-    found = [str(reach) for meta_graph in saved.meta_graphs for reach in reaches_of(meta_graph)]
+    found = [
+        str(reach)
+        for meta_graph in saved.meta_graphs
+        for reach in (*reaches_of(meta_graph), *strays_of(meta_graph), *_links_out(meta_graph, path.parent))
+    ]
     if found:
         raise ServingError(
             f"{path.parent} is not safe to serve: {'; '.join(found[:5])}{' ...' if len(found) > 5 else ''}",
