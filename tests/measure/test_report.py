@@ -125,6 +125,16 @@ def test_the_table_says_what_was_left_out() -> None:
     assert Report.from_json(found.to_json()) == found
 
 
+def test_cold_starts_and_warm_ups_are_told_by_thread_setting() -> None:
+    graph = measurement("graph", 2 * MS)
+    single = replace(graph, key=replace(graph.key, threads=Threads(1, 2)))
+    table = next(found for found in tables_of(report([graph, single])) if "cold" in found.title)
+    assert [(row[0], row[6], row[7]) for row in table.rows] == [
+        ("graph, 2 threads", "2.65 s", "100 calls, 1.00 s"),
+        ("graph, 1x2 threads", "2.65 s", "100 calls, 1.00 s"),
+    ]
+
+
 def test_reports_of_unlike_machines_are_not_merged() -> None:
     other = report([measurement("xla", MS)], machine=MACHINE | {"cpu": "Other CPU"})
     with pytest.raises(BenchError, match="Known CPU and Other CPU"):

@@ -70,7 +70,7 @@ EFFORTS: Mapping[str, Effort] = MappingProxyType(
     {
         "quick": Effort("quick", 4, 1.0, 10.0, (50, 90), patience=2.0, starts_together=True),
         "normal": Effort("normal", 10, 5.0, 60.0, (50, 90, 99)),
-        "full": Effort("full", 15, 30.0, 120.0, (50, 90, 99, 99.9)),
+        "full": Effort("full", 30, 30.0, 120.0, (50, 90, 99, 99.9)),
     }
 )
 

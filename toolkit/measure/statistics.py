@@ -5,7 +5,7 @@ outliers too), Hahn and Meeker, Statistical Intervals (order-statistic intervals
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import NormalDist
@@ -86,8 +86,9 @@ def _ranks(count: int, share: float) -> tuple[int, int]:
 def ratio(baseline: Rounds, candidate: Rounds) -> Interval | None:
     """How many times the candidate is as fast as the baseline, by rounds that were measured side by side.
 
-    Each round gives the ratio of its two medians, so that a drift of the machine from round to round cancels. The
-    rounds are the blocks of a bootstrap; its spread is widened to Student's t, since the blocks are few.
+    Each round gives the ratio of its two medians, so that a drift of the machine from round to round cancels; of all
+    rounds the trimmed mean counts, so that one in which something else ran moves it little. The rounds are the blocks
+    of a bootstrap; its spread is widened to Student's t, since the blocks are few.
     None with fewer than two rounds in common.
     """
     rounds = [(first, second) for first, second in zip(baseline, candidate, strict=False) if len(first) and len(second)]
@@ -95,22 +96,35 @@ def ratio(baseline: Rounds, candidate: Rounds) -> Interval | None:
         return None
     logs = np.array([math.log(float(np.median(first)) / float(np.median(second))) for first, second in rounds])
     spread = _student(len(logs) - 1) * _bootstrap_spread(logs)
-    return _from_logs(float(logs.mean()), spread)
+    return _from_logs(float(_centre(logs)), spread)
 
 
-def ratio_of_runs(baseline: Rounds, candidate: Rounds) -> Interval | None:
-    """As `ratio`, of two runs that were not side by side: the rounds of each are resampled by themselves."""
-    logs = [np.array([math.log(float(np.median(part))) for part in run if len(part)]) for run in (baseline, candidate)]
+def ratio_of_runs(baseline: Rounds, candidate: Rounds, of: Callable[[Any], Any] = np.median) -> Interval | None:
+    """As `ratio`, of two runs that were not side by side: the rounds of each are resampled by themselves.
+
+    Args:
+        baseline: rounds of times.
+        candidate: likewise.
+        of: what stands for a round: its median, or another percentile.
+    """
+    logs = [np.array([math.log(float(of(part))) for part in run if len(part)]) for run in (baseline, candidate)]
     if min(map(len, logs)) < 2:
         return None
     spread = math.hypot(*(_student(len(part) - 1) * _bootstrap_spread(part) for part in logs))
-    return _from_logs(float(logs[0].mean() - logs[1].mean()), spread)
+    return _from_logs(float(_centre(logs[0]) - _centre(logs[1])), spread)
+
+
+def _centre(blocks: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Mean over the last axis without its lowest and highest fifth (Wilcox, Robust Estimation); of few, all count."""
+    count = blocks.shape[-1]
+    cut = count // 5
+    return np.asarray(np.sort(blocks, axis=-1)[..., cut : count - cut].mean(axis=-1))
 
 
 def _bootstrap_spread(blocks: npt.NDArray[np.float64]) -> float:
-    """Standard error of the mean of the blocks; n/(n-1) undoes the bootstrap's known bias for few blocks."""
+    """Standard error of the centre of the blocks; n/(n-1) undoes the bootstrap's known bias for few blocks."""
     chosen = np.random.default_rng(_SEED).integers(0, len(blocks), (REPLICATES, len(blocks)))
-    return float(blocks[chosen].mean(axis=1).std()) * math.sqrt(len(blocks) / (len(blocks) - 1))
+    return float(_centre(blocks[chosen]).std()) * math.sqrt(len(blocks) / (len(blocks) - 1))
 
 
 def _student(freedom: int) -> float:

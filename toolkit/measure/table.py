@@ -156,10 +156,21 @@ def _cold(report: Report, model: str) -> Table:
         if found.key.model == model and found.cold_s:
             seen.setdefault((found.key.path, found.key.threads), found)
     rows = (
-        (found.key.path, *(_seconds(found.cold_s, part) for part in COLD), readable_s(sum(found.cold_s.values())))
+        (
+            _named(report, found.key),
+            *(_seconds(found.cold_s, part) for part in COLD),
+            readable_s(sum(found.cold_s.values())),
+            f"{warm.calls:,} calls, {readable_s(warm.elapsed_ns / 1e9)}" if (warm := found.warm_up) else NOTHING,
+        )
         for found in seen.values()
     )
-    return Table(f"{model}: cold start", ("path", *COLD, "total"), tuple(rows), tuple(range(1, 7)))
+    return Table(f"{model}: cold start", ("path", *COLD, "total", "warm-up after"), tuple(rows), tuple(range(1, 8)))
+
+
+def _named(report: Report, key: Key) -> str:
+    """The path, and its threads where several settings were measured."""
+    several = len({found.key.threads for found in report.measurements}) > 1
+    return f"{key.path}, {key.threads} threads" if several else key.path
 
 
 def _seconds(parts: Mapping[str, float], name: str) -> str:
@@ -172,7 +183,7 @@ def _served(report: Report, model: str) -> Table:
         medians = found.phase_medians_s()
         if found.key.model == model and medians and found.timed:
             cells = (_seconds(medians, phase) for phase in PHASES)
-            rows.append((found.key.path, str(found.key.batch_size), *cells, readable_s(found.median_s)))
+            rows.append((_named(report, found.key), str(found.key.batch_size), *cells, readable_s(found.median_s)))
     headings = ("path", "batch", *PHASES, "call")
     return Table(f"{model}: where a served call's time goes (medians)", headings, tuple(rows), tuple(range(1, 10)))
 
