@@ -22,7 +22,7 @@ VERBS = {
     "verify": "Re-hash a bundle and replay its golden cases through every artifact.",
     "predict": "Ask a bundle, an artifact or an endpoint one question.",
     "bench": "Measure every path, from eager to served, in one table.",
-    "compare": "Say which paths became faster or slower between two benchmark reports.",
+    "compare": "Say which paths became faster or slower between two reports of bench or load.",
     "load": "Measure a served model's latency under load: open and closed loop, SLO search, curve.",
     "serve": "Serve bundles, or any SavedModels, over TensorFlow Serving's gRPC and REST APIs.",
     "deploy": "Publish a bundle to a serving root through a gate, with a way back.",
@@ -32,6 +32,7 @@ VERBS = {
     "gc": "Remove old versions of a deployed model.",
     "render": "Write files for Docker Compose, Kubernetes or KServe, by measured figures.",
     "inspect": "Show what is inside an artifact and what it could do, without running it.",
+    "trace": "Say why a model is traced, what runs at trace time only, and what Grappler makes of it.",
     "models": "List what can be built.",
 }
 

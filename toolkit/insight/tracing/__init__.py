@@ -1,0 +1,1 @@
+"""Shows a model as tracing and Grappler see it."""

@@ -1,0 +1,150 @@
+"""`tfx-export trace`: a model reference in, what tracing and Grappler make of it out."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from toolkit.building.blame import own_frame
+from toolkit.building.calling import Call, calls_of
+from toolkit.building.catalog import resolve, resolve_object
+from toolkit.building.load import Built, build_model
+from toolkit.building.trace import trace_model
+from toolkit.core.model import ModelSpec, TracedModel
+from toolkit.core.store import find_root
+from toolkit.errors import DeployError, ToolkitError, TraceError, UnsupportedError, UsageError, nearest
+from toolkit.formats.rewrites.frozen import Frozen, freeze
+from toolkit.graphs.control_flow import watched_control_flow
+from toolkit.graphs.grappler import optimize
+from toolkit.insight.tracing import picture, running, tensorboard
+from toolkit.insight.tracing.calls import Subject, watch
+from toolkit.insight.tracing.report import SignatureTrace, TraceReport
+
+
+@dataclass(frozen=True)
+class TraceRequest:
+    """What to look at; the fields are the options of `tfx-export trace`.
+
+    Args:
+        model: a reference, a ModelSpec, or a factory of a Keras model.
+        calls: a script whose `calls(function)` calls the model's function; None calls it with its samples.
+        signature: the one to look at; None is all, or with `calls` the only one.
+        passes: measure what each pass of Grappler is worth.
+        tensorboard: a folder for TensorBoard.
+        picture: a file for the page.
+    """
+
+    model: Any
+    calls: Path | None = None
+    signature: str | None = None
+    passes: bool = False
+    tensorboard: Path | None = None
+    picture: Path | None = None
+    imports: Sequence[str] = ()
+    unsafe_lambda: bool = False
+    root: str | Path | None = None
+
+
+def trace(request: TraceRequest) -> TraceReport:
+    """Builds the model in this process, traces it and looks at it.
+
+    Raises:
+        ToolkitError: the model cannot be found, built, called or traced.
+    """
+    root = Path(request.root) if request.root else find_root(Path.cwd())
+    by_name = isinstance(request.model, str | Path)
+    entry = resolve(str(request.model), root, request.imports) if by_name else resolve_object(request.model)
+    built = build_model(entry.spec, unsafe_lambda=request.unsafe_lambda)
+    with watched_control_flow() as turned:
+        traced = _traced(entry.spec, built)
+    chosen = _chosen(request, traced)
+    calls = {} if built.restored else calls_of(entry.spec, built.model)
+    found = [_signature(request, traced, name, calls.get(name)) for name in chosen]
+    written = list(_write(request, traced, found))
+    return TraceReport(entry.spec.name, found, traced.facts.side_effects, turned.statements, written)
+
+
+def too_many(report: TraceReport, allowed: int | None) -> ToolkitError | None:
+    """The error of a report with more traces than allowed."""
+    if allowed is None or report.count <= allowed:
+        return None
+    worst = next((trace for at in report.signatures for trace in at.traces if trace.advice), None)
+    hint = worst.advice if worst else "the calls make each of them"
+    return DeployError(f"{report.count} traces, {allowed} allowed", hint=hint)
+
+
+def _traced(spec: ModelSpec, built: Built) -> TracedModel:
+    import tensorflow as tf
+
+    try:
+        return trace_model(spec, built)
+    except TraceError as error:
+        cause = error.__cause__
+        if not isinstance(cause, tf.errors.OperatorNotAllowedInGraphError):
+            raise
+        raise TraceError(
+            f"Python control flow on a tensor at {own_frame(cause)} could not be turned into graph ops: AutoGraph does "
+            "not convert that function",
+            hint="write tf.cond, tf.where or tf.while_loop there; Keras' own methods are never converted",
+        ) from error
+
+
+def _chosen(request: TraceRequest, traced: TracedModel) -> list[str]:
+    names = list(traced.functions)
+    if request.signature is not None and request.signature not in names:
+        raise UsageError(
+            f"'{traced.spec.name}' has no signature '{request.signature}'", hint=nearest(request.signature, names)
+        )
+    if request.calls is not None and request.signature is None and len(names) > 1:
+        raise UsageError(
+            f"'{traced.spec.name}' has {len(names)} signatures, and a script calls one",
+            hint=f"--signature, one of {', '.join(names)}",
+        )
+    return names if request.signature is None else [request.signature]
+
+
+def _signature(request: TraceRequest, traced: TracedModel, name: str, call: Call | None) -> SignatureTrace:
+    if call is None and request.calls is not None:
+        raise UsageError(
+            f"'{traced.spec.name}' is a SavedModel: it is traced already", hint="give the model that it was made from"
+        )
+    function = traced.functions[name]
+    if call is None:
+        calls, traces, failures = 0, list[Any](), list[str]()
+    else:
+        recorder = watch(Subject(traced.spec.name, call, traced.samples[name]), request.calls)
+        calls, traces, failures = recorder.calls, recorder.traces, recorder.failures
+    frozen, why = _frozen(function, name)
+    if frozen is None:
+        inputs = [tensor.name for tensor in function.inputs]
+        optimized = optimize(function.graph.as_graph_def(), inputs, [tensor.name for tensor in function.outputs])
+        return SignatureTrace(name, calls, traces, failures, optimized, unplaced=why)
+    optimized = optimize(frozen.graph_def, list(frozen.inputs.values()), list(frozen.outputs.values()))
+    feed = traced.samples[name](1, 0)
+    busy = [found.name for found in optimized.passes if found.changes] if request.passes else []
+    return SignatureTrace(
+        name,
+        calls,
+        traces,
+        failures,
+        optimized,
+        running.placed(frozen, feed),
+        running.thread_effect(frozen, feed),
+        running.pass_effects(frozen, feed, busy) if busy else (),
+    )
+
+
+def _frozen(function: Any, name: str) -> tuple[Frozen | None, str]:
+    try:
+        return freeze(function, name), ""
+    except UnsupportedError as error:
+        return None, f"not run by itself: {error.message}"
+
+
+def _write(request: TraceRequest, traced: TracedModel, found: Sequence[SignatureTrace]) -> Iterator[str]:
+    if request.tensorboard is not None:
+        yield from map(str, tensorboard.write(request.tensorboard, traced, [at.signature for at in found]))
+    if request.picture is not None:
+        seconds = {at.signature: at.placed.seconds if at.placed else {} for at in found}
+        picture.write(request.picture, traced, seconds)
+        yield str(request.picture)
