@@ -9,14 +9,9 @@ from toolkit.graphs.parallelism import parallelism
 
 
 def graph(**sources: list[str]) -> Any:
-    """A graph of ops by name; one called `const…` is a constant, one `next…` closes a loop."""
+    """A graph of ops by name; one called `const` is a constant, `next` closes a loop."""
     kinds = {"const": "Const", "next": "NextIteration"}
-    nodes = [
-        SimpleNamespace(
-            name=name, input=inputs, op=next((op for key, op in kinds.items() if name.startswith(key)), "Add")
-        )
-        for name, inputs in sources.items()
-    ]
+    nodes = [SimpleNamespace(name=name, input=inputs, op=kinds.get(name, "Add")) for name, inputs in sources.items()]
     return SimpleNamespace(node=nodes)
 
 
