@@ -20,7 +20,7 @@ _KINDS = ("unsafe", "path", "leftover", "doubled", "large")
 @click.option(
     "--modelscan/--no-modelscan", default=True, help="Ask modelscan too, where it is installed. [default: yes]"
 )
-@click.option("--timeout", type=DURATION, default="60s", show_default=True, help="Limit of reading one artifact.")
+@click.option("--timeout", type=DURATION, default="30s", show_default=True, help="Limit of reading one artifact.")
 @click.pass_obj
 def command(
     _: Output, /, path: Path, other: Path | None, calls: bool, fail_on: tuple[str, ...], modelscan: bool, timeout: float

@@ -27,7 +27,7 @@ class InspectOptions:
         modelscan: whether modelscan is asked too, where it is installed.
     """
 
-    timeout_s: float = 60.0
+    timeout_s: float = 30.0
     modelscan: bool = True
 
 

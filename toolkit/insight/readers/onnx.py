@@ -120,8 +120,9 @@ class _Model:
             return f"is of {printable(node.domain)}, whose library would run"
         # What a contributed domain has depends on the runtime; ONNX's own ops are known.
         newest = self._onnx.defs.onnx_opset_version()
-        if node.domain in {"", "ai.onnx"} and not self._onnx.defs.has(node.op_type, newest):
-            return "is no op of ONNX"
+        if node.domain in {"", "ai.onnx"}:
+            known = node.op_type.isascii() and self._onnx.defs.has(node.op_type, newest)
+            return None if known else "is no op of ONNX"
         return None
 
     def _stored(self, tensor: Any, place: str) -> None:
