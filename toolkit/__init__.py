@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from toolkit.api import compare as compare
     from toolkit.api import connect as connect
     from toolkit.api import deploy as deploy
+    from toolkit.api import inspect as inspect
+    from toolkit.api import load as load
     from toolkit.api import open_artifact as open_artifact
     from toolkit.api import predict as predict
     from toolkit.api import serve as serve
@@ -27,6 +29,8 @@ _HOMES = {
     "compare": "toolkit.api",
     "connect": "toolkit.api",
     "deploy": "toolkit.api",
+    "inspect": "toolkit.api",
+    "load": "toolkit.api",
     "open_artifact": "toolkit.api",
     "predict": "toolkit.api",
     "serve": "toolkit.api",

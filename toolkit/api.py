@@ -21,7 +21,10 @@ from toolkit.wire.endpoints import Reach, is_url, parse_url
 
 if TYPE_CHECKING:
     from toolkit.deploying.deployment import Deployment
+    from toolkit.insight.inspecting import InspectOptions
+    from toolkit.insight.inspection import Inspection
     from toolkit.measure.comparing import Comparison
+    from toolkit.measure.load.report import LoadReport
     from toolkit.measure.report import Report
     from toolkit.serving.embedded import ServeRequest, Serving
 
@@ -224,7 +227,38 @@ def compare(base: str | Path, new: str | Path) -> "Comparison":
     Raises:
         BenchError: they are no reports, or from unlike machines.
     """
-    from toolkit.measure.comparing import compare_reports  # late: likewise
-    from toolkit.measure.report import read_report
+    from toolkit.measure.reading import compare_files  # late: likewise
 
-    return compare_reports(read_report(Path(base)), read_report(Path(new)))
+    return compare_files(Path(base), Path(new))
+
+
+def load(*targets: str | Path, **options: Any) -> "LoadReport":
+    """Load served models, as `tfx-export load` does; a report shows itself in a notebook.
+
+    Args:
+        targets: URLs, or bundles and models of the project, which are then served.
+        options: further fields of toolkit.measure.load.request.LoadRequest, as in rates=(100, 200), duration_s=10.
+
+    Raises:
+        ToolkitError: a target does not answer, or what is asked for makes no sense.
+    """
+    from toolkit.measure.load.request import LoadRequest  # late: likewise
+    from toolkit.measure.load.session import measure_load
+
+    return measure_load(LoadRequest(targets=tuple(map(str, targets)), **options))
+
+
+def inspect(path: str | Path, options: "InspectOptions | None" = None) -> "Inspection":
+    """What is in an artifact, without running it or loading TensorFlow.
+
+    Args:
+        path: a bundle or a model's folder of bundles, a SavedModel, or a .tflite, .onnx or .keras file.
+        options: limits, and whether modelscan is asked as well.
+
+    Raises:
+        CatalogError: it is none of these.
+        ParityError: it is damaged, cut off or hostile.
+    """
+    from toolkit.insight.inspecting import inspect as inspected  # late: likewise
+
+    return inspected(path, options)

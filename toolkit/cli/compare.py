@@ -1,4 +1,4 @@
-"""`tfx-export compare`: two benchmark reports in, path by path faster, slower or no difference out."""
+"""`tfx-export compare`: two reports of bench or load in, row by row faster, slower or no difference out."""
 
 from pathlib import Path
 from typing import Any
@@ -28,11 +28,10 @@ class _Share(click.ParamType):  # type: ignore[type-arg]  # older releases of cl
 @click.option("--fail-above", type=_Share(), help="End with 6 where a path is surely slower by more than this: 5%.")
 @click.pass_obj
 def command(_: Output, base: Path, new: Path, fail_above: float | None) -> Answer:
-    """Compare NEW with BASE, two files that `tfx-export bench --json` wrote on one machine."""
-    from toolkit.measure.comparing import compare_reports  # late: --help must not load NumPy
-    from toolkit.measure.report import read_report
+    """Compare NEW with BASE, two files that `bench --json` or `load --json` wrote on one machine."""
+    from toolkit.measure.reading import compare_files  # late: --help must not load NumPy
 
-    found = compare_reports(read_report(base), read_report(new))
+    found = compare_files(base, new)
 
     def show(screen: Output) -> None:
         rows = []

@@ -1,13 +1,33 @@
 """Two reports of one machine, path by path: faster, slower or no difference, with the interval."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from toolkit.errors import BenchError, DeployError
 from toolkit.measure.machine import changed, unlike
-from toolkit.measure.measurement import Key, Measurement, Status
+from toolkit.measure.measurement import Measurement, Status
 from toolkit.measure.report import Report
 from toolkit.measure.statistics import Interval, ratio_of_runs, verdict
+
+
+class RowKey(Protocol):
+    """Which row of a report is compared; written out, it names the row in a sentence."""
+
+    @property
+    def model(self) -> str:
+        """Of which model."""
+
+    @property
+    def path(self) -> str:
+        """How it was run."""
+
+    @property
+    def batch_size(self) -> int:
+        """Rows of a call."""
+
+    @property
+    def threads(self) -> object:
+        """With how many threads."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +39,7 @@ class Change:
         note: why there is no verdict.
     """
 
-    key: Key
+    key: RowKey
     speedup: Interval | None
     note: str = ""
 

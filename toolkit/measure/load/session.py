@@ -42,10 +42,11 @@ class Session:
         self.found: dict[str, Any] = {}
         self.interrupted = False
 
-    def run(self) -> None:
-        """Measure everything that was asked for."""
+    def run(self, crew: Crew | None = None) -> None:
+        """Measure everything that was asked for, with workers of its own unless some are lent."""
         with ExitStack() as stack:
-            crew = stack.enter_context(Crew(workers_for(self._request), verbose=self._request.verbose))
+            if crew is None:
+                crew = stack.enter_context(Crew(workers_for(self._request), verbose=self._request.verbose))
             try:
                 if self._request.sweep:
                     self._sweep(crew)
@@ -161,16 +162,25 @@ class Session:
 
 
 def measure_load(
-    request: LoadRequest, say: Say = lambda text: None, watch: Watch = lambda name, glance: None
+    request: LoadRequest,
+    say: Say = lambda text: None,
+    watch: Watch = lambda name, glance: None,
+    crew: Crew | None = None,
 ) -> LoadReport:
     """Load what a request names; what a person interrupts gives what there is.
+
+    Args:
+        request: what and how.
+        say: hears what is done between loads.
+        watch: sees a load while it runs.
+        crew: workers that are there already; else as many as the request takes are started.
 
     Raises:
         ToolkitError: a target does not answer, or what is asked for makes no sense.
     """
     machine = machine_facts()
     session = Session(request, say, watch)
-    session.run()
+    session.run(crew)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     points = tuple(session.points)
     return LoadReport(created, machine, request.settings(), request.seed, points, session.found, session.interrupted)
