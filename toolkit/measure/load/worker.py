@@ -239,10 +239,15 @@ def _senders(job: Job, turn: Turn) -> list[Sender]:
     for route in job.routes:
         key = (route.endpoint, job.connections, job.timeout_s)
         if key not in _Process.senders:
-            _Process.senders[key] = _KINDS[route.endpoint.protocol](*key, _Process.listener)
+            _Process.senders[key] = open_sender(*key, _Process.listener)
         found.append(_Process.senders[key])
         found[-1].finished = 0
     return found
+
+
+def open_sender(endpoint: Endpoint, connections: int, timeout_s: float, listener: Any) -> Sender:
+    """What carries requests to an endpoint by its protocol; `listener` is a grpc_sender.Listener."""
+    return _KINDS[endpoint.protocol](endpoint, connections, timeout_s, listener)
 
 
 def _grpc(*arguments: Any) -> Sender:
