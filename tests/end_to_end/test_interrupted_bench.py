@@ -37,7 +37,7 @@ def test_what_was_measured_is_shown(
     assert children
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate()
-    assert process.returncode == 130
+    assert process.returncode == 130, err
     assert "net, batch 1" in out
     assert "INVALID" in out
     assert "error: interrupted\nhint: what was measured so far is shown\n" in err

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.end_to_end.test_terminal import read_all
 from tests.measure.reports import MS, measurement, report, three_paths
 from toolkit.cli.bench import _TimeLeft
 from toolkit.cli.main import run
@@ -179,7 +180,7 @@ def test_a_terminal_sees_a_bar_with_the_time_left(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(sys, "stderr", terminal)
         with _TimeLeft(Output()) as bar:
             bar.tell("mlp: round 1 graph", 10, 52)
-    shown = os.read(ours, 65536).decode()
+    shown = read_all(ours)
     os.close(ours)
     assert "mlp: round 1 graph, 42 s left" in shown
 
