@@ -45,6 +45,27 @@ def asset(name: str) -> Make:
     return make
 
 
+def table_from(file: bytes, *, asset: bool = False) -> Make:
+    """A table that is filled when the model is loaded, from an asset or from any file."""
+
+    def change(graph: Any) -> None:
+        artifacts.node(graph.graph_def.node, "file", "Const", value=artifacts.text(file))
+        fill = artifacts.node(graph.graph_def.node, "fill", "InitializeTableFromTextFileV2")
+        fill.input.extend(["table", "file"])
+        artifacts.node(graph.graph_def.node, "table", "HashTableV2")
+        graph.collection_def["saved_model_main_op"].node_list.value.append("fill")
+        if asset:
+            graph.asset_file_def.add(filename="words.txt").tensor_info.name = "file:0"
+
+    def make(place: Path) -> Path:
+        made = artifacts.saved_model(place / "model", change)
+        (made / "assets").mkdir()
+        (made / "assets" / "words.txt").touch()
+        return made
+
+    return make
+
+
 def checkpoint(*keys: str, crcs: dict[str, int] | None = None) -> Make:
     def make(place: Path) -> Path:
         made = artifacts.saved_model(place / "model")

@@ -25,6 +25,7 @@ from tests.insight.makers import (
     onnx_weights,
     recorded,
     settings,
+    table_from,
 )
 from toolkit.insight.inspecting import read
 
@@ -56,6 +57,12 @@ CASES: dict[str, tuple[Make, str, str, Make]] = {
         nested_graph("inner"),
     ),
     "aborts": (nested_graph("Abort"), "unsafe", "Abort is not on the list", nested_graph("Assert")),
+    "table from a file": (
+        table_from(b"/etc/words"),
+        "unsafe",
+        "InitializeTableFromTextFileV2 reads a file that is none of the assets, named by ",
+        table_from(b"words.txt", asset=True),
+    ),
     "asset outside": (asset("../../outside.txt"), "unsafe", "an asset lies outside of the folder", asset("words.txt")),
     "path in an attribute": (
         nested_graph("HashTableV2", shared_name=b"/home/me/vocab.txt"),

@@ -18,6 +18,8 @@ _HANDLE, _READ, _ASSIGN, _LOOK = "VarHandleOp", "ReadVariableOp", "AssignVariabl
 _CALLS = frozenset({"PartitionedCall", "StatefulPartitionedCall"})
 # Where graphs of TensorFlow 1 list their assets.
 _OLD_ASSETS = "saved_model_assets"
+# What a Stray has for an op where it is an asset's own entry that leads out.
+ASSET = "an asset"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ def strays_of(meta_graph: Any) -> Iterator[Stray]:
         assets.add(asset.tensor_info.name.partition(":")[0])
         path = PurePosixPath(asset.filename)
         if path.is_absolute() or ".." in path.parts:
-            yield Stray("an asset", f"'{asset.filename}'", asset.tensor_info.name)
+            yield Stray(ASSET, f"'{asset.filename}'", asset.tensor_info.name)
     sources = _Sources.of(meta_graph, assets)
     for function, node in nodes_of(meta_graph.graph_def):
         if node.op in _FILLS:

@@ -4,8 +4,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from google.protobuf.message import DecodeError
+
 from toolkit.core.tensors import METHODS
 from toolkit.errors import WireError
+from toolkit.graphs.assets import ASSET, asset_files, strays_of
 from toolkit.graphs.census import nodes_of, ops_by_type
 from toolkit.graphs.unsafe import suspects_of
 from toolkit.insight.bounds import Budget, damaged, outside, printable, read_bytes, reading, size_of
@@ -38,6 +41,13 @@ def read(path: Path, budget: Budget) -> Inspection:
     file = folder / GRAPH
     with reading(file, WireError):
         saved = protos.parse(protos.SavedModel, read_bytes(file))
+    with reading(file, DecodeError):  # of a message inside a message
+        return _inspect(path, saved, budget)
+
+
+def _inspect(path: Path, saved: Any, budget: Budget) -> Inspection:
+    folder = path if path.is_dir() else path.parent
+    file = folder / GRAPH
     if not saved.meta_graphs:
         raise damaged(f"{file} has no graph")
     served = next((graph for graph in saved.meta_graphs if _SERVE in graph.meta_info_def.tags), saved.meta_graphs[0])
@@ -122,7 +132,7 @@ def _assets(folder: Path, graph: Any) -> tuple[dict[str, int], list[Finding]]:
     place = folder / "assets"
     sizes = {printable(file.name): file.stat().st_size for file in sorted(place.glob("*")) if file.is_file()}
     findings = []
-    for asset in graph.asset_file_def:
+    for asset in asset_files(graph):
         name = printable(asset.filename)
         place = folder / "assets" / asset.filename
         if outside(asset.filename) or not place.resolve().is_relative_to(folder.resolve()):
@@ -148,6 +158,12 @@ def _suspects(saved: Any) -> Iterator[Finding]:
     for graph in saved.meta_graphs:
         for reach in suspects_of(graph):
             yield Finding("unsafe", f"{printable(reach.op)} {reach.kind}", printable(reach.place))
+        for stray in strays_of(graph):
+            if stray.op != ASSET:  # those are looked at as files
+                what = (
+                    f"{printable(stray.op)} reads a file that is none of the assets, named by {printable(stray.source)}"
+                )
+                yield Finding("unsafe", what, printable(stray.place))
 
 
 def _leftovers(folder: Path, saved: Any) -> Iterator[Finding]:
