@@ -25,7 +25,9 @@ def deep(layers: int) -> Any:
                 x = tf.nn.relu(tf.matmul(x, weight) + 1.0)
         return {"y": x}
 
-    return tf.function(model).get_concrete_function(tf.TensorSpec([None, 4], name="x"))
+    function = tf.function(model).get_concrete_function(tf.TensorSpec([None, 4], name="x"))
+    function.kept = weights  # a graph does not keep its variables alive
+    return function
 
 
 def leaves(scope: dict[str, Any]) -> list[dict[str, Any]]:

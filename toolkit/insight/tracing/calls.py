@@ -39,7 +39,7 @@ class Subject:
         """The model's own tf.function, or one around it."""
         import tensorflow as tf
 
-        own = self.call.function
+        own: Any = self.call.function
         if hasattr(own, "experimental_get_tracing_count"):
             return own
         # A tf.Module whose __call__ is a tf.function.

@@ -1,17 +1,20 @@
 """`tfx-export trace`: a model reference in, what tracing and Grappler make of it out."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from toolkit.building.blame import own_frame
 from toolkit.building.calling import Call, calls_of
 from toolkit.building.catalog import resolve, resolve_object
-from toolkit.building.load import Built, build_model
+from toolkit.building.load import build_model
+from toolkit.building.samples import sampler_of
 from toolkit.building.trace import trace_model
 from toolkit.core.model import ModelSpec, TracedModel
 from toolkit.core.store import find_root
+from toolkit.core.tensors import Feed
 from toolkit.errors import DeployError, ToolkitError, TraceError, UnsupportedError, UsageError, nearest
 from toolkit.formats.rewrites.frozen import Frozen, freeze
 from toolkit.graphs.control_flow import watched_control_flow
@@ -19,6 +22,7 @@ from toolkit.graphs.grappler import optimize
 from toolkit.insight.tracing import picture, running, tensorboard
 from toolkit.insight.tracing.calls import Subject, watch
 from toolkit.insight.tracing.report import SignatureTrace, TraceReport
+from toolkit.insight.tracing.retracing import Recorder
 
 
 @dataclass(frozen=True)
@@ -55,11 +59,12 @@ def trace(request: TraceRequest) -> TraceReport:
     by_name = isinstance(request.model, str | Path)
     entry = resolve(str(request.model), root, request.imports) if by_name else resolve_object(request.model)
     built = build_model(entry.spec, unsafe_lambda=request.unsafe_lambda)
-    with watched_control_flow() as turned:
-        traced = _traced(entry.spec, built)
-    chosen = _chosen(request, traced)
-    calls = {} if built.restored else calls_of(entry.spec, built.model)
-    found = [_signature(request, traced, name, calls.get(name)) for name in chosen]
+    with watched_control_flow() as turned, _unturned_said():
+        # Before anything else has called the model: what is traced by then is traced for good.
+        watched = {} if built.restored else _watched(request, entry.spec, calls_of(entry.spec, built.model))
+        traced = trace_model(entry.spec, built)
+    chosen = list(watched) or _chosen(request, entry.spec, list(traced.functions))
+    found = [_signature(request, traced, name, watched.get(name)) for name in chosen]
     written = list(_write(request, traced, found))
     return TraceReport(entry.spec.name, found, traced.facts.side_effects, turned.statements, written)
 
@@ -73,12 +78,14 @@ def too_many(report: TraceReport, allowed: int | None) -> ToolkitError | None:
     return DeployError(f"{report.count} traces, {allowed} allowed", hint=hint)
 
 
-def _traced(spec: ModelSpec, built: Built) -> TracedModel:
+@contextmanager
+def _unturned_said() -> Iterator[None]:
+    """Says where Python asked for the value of a tensor, wherever that came out."""
     import tensorflow as tf
 
     try:
-        return trace_model(spec, built)
-    except TraceError as error:
+        yield
+    except ToolkitError as error:
         cause = error.__cause__
         if not isinstance(cause, tf.errors.OperatorNotAllowedInGraphError):
             raise
@@ -89,48 +96,55 @@ def _traced(spec: ModelSpec, built: Built) -> TracedModel:
         ) from error
 
 
-def _chosen(request: TraceRequest, traced: TracedModel) -> list[str]:
-    names = list(traced.functions)
+def _watched(request: TraceRequest, spec: ModelSpec, calls: Mapping[str, Call]) -> dict[str, Recorder]:
+    chosen = _chosen(request, spec, list(calls))
+    subjects = {name: Subject(spec.name, calls[name], sampler_of(spec, name, calls[name])) for name in chosen}
+    return {name: watch(subject, request.calls) for name, subject in subjects.items()}
+
+
+def _chosen(request: TraceRequest, spec: ModelSpec, names: Sequence[str]) -> list[str]:
     if request.signature is not None and request.signature not in names:
         raise UsageError(
-            f"'{traced.spec.name}' has no signature '{request.signature}'", hint=nearest(request.signature, names)
+            f"'{spec.name}' has no signature '{request.signature}'", hint=nearest(request.signature, names)
         )
     if request.calls is not None and request.signature is None and len(names) > 1:
         raise UsageError(
-            f"'{traced.spec.name}' has {len(names)} signatures, and a script calls one",
+            f"'{spec.name}' has {len(names)} signatures, and a script calls one",
             hint=f"--signature, one of {', '.join(names)}",
         )
-    return names if request.signature is None else [request.signature]
+    return list(names) if request.signature is None else [request.signature]
 
 
-def _signature(request: TraceRequest, traced: TracedModel, name: str, call: Call | None) -> SignatureTrace:
-    if call is None and request.calls is not None:
+def _signature(request: TraceRequest, traced: TracedModel, name: str, watched: Recorder | None) -> SignatureTrace:
+    if watched is None and request.calls is not None:
         raise UsageError(
             f"'{traced.spec.name}' is a SavedModel: it is traced already", hint="give the model that it was made from"
         )
     function = traced.functions[name]
-    if call is None:
-        calls, traces, failures = 0, list[Any](), list[str]()
-    else:
-        recorder = watch(Subject(traced.spec.name, call, traced.samples[name]), request.calls)
-        calls, traces, failures = recorder.calls, recorder.traces, recorder.failures
-    frozen, why = _frozen(function, name)
+    frozen, unplaced = _frozen(function, name)
     if frozen is None:
         inputs = [tensor.name for tensor in function.inputs]
         optimized = optimize(function.graph.as_graph_def(), inputs, [tensor.name for tensor in function.outputs])
-        return SignatureTrace(name, calls, traces, failures, optimized, unplaced=why)
-    optimized = optimize(frozen.graph_def, list(frozen.inputs.values()), list(frozen.outputs.values()))
-    feed = traced.samples[name](1, 0)
-    busy = [found.name for found in optimized.passes if found.changes] if request.passes else []
-    return SignatureTrace(
+    else:
+        optimized = optimize(frozen.graph_def, list(frozen.inputs.values()), list(frozen.outputs.values()))
+    found = SignatureTrace(
         name,
-        calls,
-        traces,
-        failures,
-        optimized,
-        running.placed(frozen, feed),
-        running.thread_effect(frozen, feed),
-        running.pass_effects(frozen, feed, busy) if busy else (),
+        calls=watched.calls if watched else 0,
+        traces=watched.traces if watched else (),
+        failures=watched.failures if watched else (),
+        optimized=optimized,
+        unplaced=unplaced,
+    )
+    return found if frozen is None else _run(found, frozen, traced.samples[name](1, 0), passes=request.passes)
+
+
+def _run(found: SignatureTrace, frozen: Frozen, feed: Feed, *, passes: bool) -> SignatureTrace:
+    busy = [done.name for done in found.optimized.passes if done.changes] if passes else []
+    return replace(
+        found,
+        placed=running.placed(frozen, feed),
+        threads=running.thread_effect(frozen, feed),
+        passes=running.pass_effects(frozen, feed, busy) if busy else (),
     )
 
 
