@@ -131,8 +131,9 @@ class CellReader:
                 for rest, candidate in _either(new, "Mul"):
                     z, inner = self._gate(update), operands(candidate, "Tanh")
                     left = operands(rest, "Sub")
-                    known = z is not None and inner is not None and left is not None and self._is_state(old, hidden)
-                    if known and self.is_one(left[0]) and left[1] is update:
+                    if z is None or inner is None or left is None or not self._is_state(old, hidden):
+                        continue
+                    if self.is_one(left[0]) and left[1] is update:
                         return self._gru_candidate(hidden, z, inner[0])
         return None
 

@@ -11,9 +11,14 @@ _SHAPES = {"Shape", "ShapeN", "Size", "Rank"}
 
 
 class Folder:
-    """Finds out small integers, bools and floats that do not depend on the inputs of the graph."""
+    """Finds out small integers and bools that do not depend on the inputs of the graph.
 
-    def __init__(self) -> None:
+    Args:
+        outer: what is known of the graph around this one.
+    """
+
+    def __init__(self, outer: "Folder | None" = None) -> None:
+        self._outer = outer
         self._known: dict[int, Any] = {}
         self._shaped: set[int] = set()
         self._constants: dict[Any, Any] = {}
@@ -21,7 +26,9 @@ class Folder:
 
     def value(self, tensor: Any) -> Any:
         """The array that a tensor of the new graph always holds; None where it is not known."""
-        return self._known.get(id(tensor))
+        if id(tensor) in self._known or self._outer is None:
+            return self._known.get(id(tensor))
+        return self._outer.value(tensor)
 
     def known_outputs(self, step: Any) -> tuple[Any, ...] | None:
         """The one constant that stands for all of the same value."""
@@ -55,7 +62,7 @@ class Folder:
     def _foldable(self, op: Any, inputs: Sequence[Any]) -> bool:
         if op.type in _SHAPES:
             return True
-        return bool(inputs) and all(id(value) in self._known or id(value) in self._shaped for value in inputs)
+        return bool(inputs) and all(self.value(value) is not None or id(value) in self._shaped for value in inputs)
 
     def _evaluated(self, tensor: Any) -> Any:
         from tensorflow.python.client import pywrap_tf_session

@@ -10,25 +10,27 @@ from dataclasses import dataclass
 from typing import Any
 
 from toolkit.formats.rewrites.affine import joined, joined_bias
-from toolkit.formats.rewrites.cells import Cell, Source
+from toolkit.formats.rewrites.cells import Cell, Source, plain
 from toolkit.formats.rewrites.frozen import Frozen
-from toolkit.formats.rewrites.lists import LISTS, Items
+from toolkit.formats.rewrites.lists import Items
 from toolkit.formats.rewrites.recurrence import LoopReader, Recurrence, Written, is_zero
 from toolkit.formats.rewrites.retrace import Step, retraced
 from toolkit.formats.rewrites.rewrite import Rewrite, Stage
-from toolkit.graphs.census import layer_of, ops_by_type
+from toolkit.formats.rewrites.rows import Rows
+from toolkit.formats.rewrites.unroll import REPLACEMENTS, has_loops, taken_apart
+from toolkit.graphs.census import layer_of
+
+# tf2onnx takes minutes for what TFLite's converter does in seconds.
+MOST_OPS = 3000
 
 
 def _while(step: Step) -> Sequence[Any] | None:
     found = LoopReader(step).read()
     if found is None:
-        return None
-    cell = found.cell
+        # tf2onnx takes the first length of a list that grows for its length in every step.
+        return taken_apart(step, MOST_OPS, growing=False)
     masked = "" if found.mask is None else ", each row's masked steps moved to its end"
-    step.tracing.note(
-        f"{step.type} (layer {layer_of(step.op.name)}) became one {cell.kind} over "
-        f"{len(step.inputs[found.items].elements)} steps{masked}"
-    )
+    step.tracing.note(f"{step.type} (layer {layer_of(step.op.name)}) became one {found.cell.kind}{masked}")
     return _Fusing(step, found).outputs()
 
 
@@ -43,7 +45,7 @@ class _Order:
         """[steps, batch, features] with the unmasked steps of each row first, in their order."""
         import tensorflow as tf
 
-        steps = self.mask.shape[0]
+        steps = tf.shape(self.mask)[0] if self.mask.shape[0] is None else self.mask.shape[0]
         at = tf.range(steps)[:, None]
         # Sorted descending: unmasked steps by their place, then the others, whose order does not matter.
         rank = tf.cast(tf.where(self.mask, steps - at, -1 - at), tf.float32)
@@ -90,8 +92,9 @@ class _Fusing:
 
         if self.found.mask is None:
             return None
-        stacked = self.step.inputs[self.found.mask].stacked()
-        mask = tf.squeeze(stacked, 2)
+        mask = tf.squeeze(self.step.inputs[self.found.mask].stacked(), 2)
+        if mask.shape[0] is None:
+            mask = mask[: self._steps()]
         return _Order(mask, tf.reduce_sum(tf.cast(mask, tf.int32), 0))
 
     def _kept(self, order: _Order | None, value: Any, initial: Any) -> Any:
@@ -102,16 +105,16 @@ class _Fusing:
             return value
         return tf.where(order.lengths[:, None] > 0, value, initial)
 
-    def _list(self, written: Written, order: _Order | None, every: Any, last: Any) -> Items:
+    def _list(self, written: Written, order: _Order | None, every: Any, last: Any) -> Any:
         import tensorflow as tf
 
         if written.last:
-            rows = None
-            elements = [self._shown(order, written, last)]
-        else:
-            rows = every if order is None else self._spread(order, written, every)
-            elements = tf.unstack(rows)
-        return Items(tuple(elements), elements[0].shape, elements[0].dtype, rows)
+            shown = self._shown(order, written, last)
+            return Items((shown,), shown.shape, shown.dtype)
+        rows = every if order is None else self._spread(order, written, every)
+        if rows.shape[0] is None:
+            return Rows(rows)
+        return Items(tuple(tf.unstack(rows)), rows.shape[1:], rows.dtype, rows)
 
     def _shown(self, order: _Order | None, written: Written, last: Any) -> Any:
         """What the last step wrote."""
@@ -135,15 +138,18 @@ class _Fusing:
 
     def _counted(self, values: list[Any]) -> list[Any]:
         """Counters stand at the number of steps."""
+        body = self.step.tracing.body(self.step.attr("body").name)
+        for at, value in enumerate(values):
+            changed = value is self.step.inputs[at] and plain(body.outputs[at]) is not body.inputs[at]
+            if changed and body.inputs[at].dtype == "int32":
+                values[at] = self._steps()
+        return values
+
+    def _steps(self) -> Any:
         import numpy as np
 
-        folder, body = self.step.tracing.folder, self.step.tracing.body(self.step.attr("body").name)
-        steps = len(self.step.inputs[self.found.items].elements)
-        for at, value in enumerate(values):
-            changed = value is self.step.inputs[at] and body.outputs[at].op.type in ("Add", "AddV2", "Identity")
-            if changed and body.inputs[at].dtype == "int32" and not _is_unchanged(body, at):
-                values[at] = folder.constant(np.int32(steps))
-        return values
+        length = self.step.inputs[self.found.items].length
+        return self.step.tracing.folder.constant(np.int32(length)) if isinstance(length, int) else length
 
     def _call(self, order: _Order | None) -> tuple[Any, Any, Any]:
         """(every output [steps, batch, units], the last one, an LSTM's cell state)."""
@@ -175,12 +181,6 @@ class _Fusing:
         return next(key for key in self.found.cell.sources if key.kind == "item")
 
 
-def _is_unchanged(body: Any, at: int) -> bool:
-    from toolkit.formats.rewrites.cells import plain
-
-    return plain(body.outputs[at]) is body.inputs[at]
-
-
 def _weights(cell: Cell, item: Source, units: int) -> tuple[Any, Any, Any]:
     """W [1, gates x units, features], R [1, gates x units, units] and B [1, 2 x gates x units] as ONNX orders them."""
     import tensorflow as tf
@@ -200,12 +200,9 @@ def _weights(cell: Cell, item: Source, units: int) -> tuple[Any, Any, Any]:
     return tf.transpose(kernel)[None], tf.transpose(recurrent)[None], tf.concat([bias, further], 0)[None]
 
 
-def _wanted(graph_def: Any) -> bool:
-    return any(kind in ops_by_type(graph_def) for kind in ("While", "StatelessWhile"))
-
-
 def _apply(frozen: Frozen) -> Frozen:
-    return retraced(frozen, {**LISTS, "While": _while, "StatelessWhile": _while})
+    changed = retraced(frozen, {**REPLACEMENTS, "While": _while, "StatelessWhile": _while})
+    return changed if changed.notes != frozen.notes else frozen
 
 
-REWRITE = Rewrite("fused", ("onnx",), Stage.CONTROL, _wanted, _apply)
+REWRITE = Rewrite("fused", ("onnx",), Stage.CONTROL, has_loops, _apply)

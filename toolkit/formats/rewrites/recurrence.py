@@ -6,10 +6,9 @@ from typing import Any
 
 from toolkit.formats.rewrites.affine import AffineReader
 from toolkit.formats.rewrites.cells import Cell, CellReader, Source, operands, plain
-from toolkit.formats.rewrites.lists import Items
+from toolkit.formats.rewrites.lengths import is_length
+from toolkit.formats.rewrites.lists import is_list
 from toolkit.formats.rewrites.retrace import Step
-
-_COMPARED = {"Less", "LogicalAnd", "Identity", "Const", "Placeholder"}
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ class Recurrence:
 
 @dataclass
 class LoopReader:
-    """Reads the body of one While whose lists are of known length."""
+    """Reads the body of one While; its lists are no more variant tensors."""
 
     step: Step
     body: Any = field(init=False)
@@ -62,7 +61,7 @@ class LoopReader:
         states = {
             at: tensor
             for at, tensor in enumerate(self.body.inputs)
-            if at not in self._unchanged and tensor.dtype.is_floating and not isinstance(self.step.inputs[at], Items)
+            if at not in self._unchanged and tensor.dtype.is_floating and not is_list(self.step.inputs[at])
         }
         updates, masks = {}, set()
         for at in states:
@@ -82,24 +81,24 @@ class LoopReader:
         read = {key.at for key in cell.sources if key.kind == "item"}
         if len(read) != 1:
             return None
-        written = {}
+        items, written = read.pop(), {}
         for at, value in enumerate(self.step.inputs):
-            if isinstance(value, Items) and at not in self._unchanged:
-                found = self._written(at, output, mask)
+            if is_list(value) and at not in self._unchanged:
+                found = self._written(at, output, mask, items)
                 if found is None:
                     return None
                 written[at] = found
-        items = read.pop()
         if not self._runs(items, mask):
             return None
         return Recurrence(cell, items, mask, repeated, written)
 
-    def _written(self, at: int, output: Any, mask: int | None) -> Written | None:
+    def _written(self, at: int, output: Any, mask: int | None, items: int) -> Written | None:
         parts = operands(self.body.outputs[at], "TensorListSetItem")
         if parts is None or parts[0] is not self.body.inputs[at]:
             return None
-        last = len(self.step.inputs[at].elements) == 1 and self._constant_number(parts[1]) == 0
-        if not last and not self._counts(parts[1]):
+        target = self.step.inputs[at]
+        last = target.length == 1 and self._constant_number(parts[1]) == 0
+        if not last and not (self._counts(parts[1]) and self._is_length(target.length, items)):
             return None
         if plain(parts[2]) is output:
             return Written(last, None) if mask is None else None
@@ -119,7 +118,7 @@ class LoopReader:
 
     def _mask(self, tensor: Any) -> int | None:
         """The list of a condition that is one bool for each row, spread over the features; -1 for another one."""
-        while tensor.op.type in ("Tile", "Identity", "ExpandDims"):
+        while tensor.op.type in ("Tile", "Identity"):
             tensor = tensor.op.inputs[0]
         found = self._source(tensor)
         if found is None or found.kind != "item":
@@ -133,11 +132,11 @@ class LoopReader:
             known = at not in self._unchanged and tensor.dtype.is_floating and tensor.shape.rank == 2
             return Source("state", at, tensor.shape[1]) if known and tensor.shape[1] else None
         if tensor.op.type == "TensorListGetItem":
-            at = self._at.get(plain(tensor.op.inputs[0]).name)
-            if at in self._unchanged and self._counts(plain(tensor.op.inputs[1])):
-                items = self.step.inputs[at]
-                if isinstance(items, Items) and items.shape.rank == 2 and items.shape[1]:
-                    return Source("item", at, items.shape[1])
+            read = self._at.get(plain(tensor.op.inputs[0]).name)
+            if read is not None and read in self._unchanged and self._counts(plain(tensor.op.inputs[1])):
+                items = self.step.inputs[read]
+                if is_list(items) and items.shape.rank == 2 and items.shape[1]:
+                    return Source("item", read, items.shape[1])
         return self._gated(tensor) if tensor.op.type == "Mul" else None
 
     def _gated(self, tensor: Any) -> Source | None:
@@ -157,26 +156,41 @@ class LoopReader:
         return False
 
     def _runs(self, items: int, mask: int | None) -> bool:
-        """Whether there are as many steps as items, by the condition itself."""
-        length = len(self.step.inputs[items].elements)
+        """Whether there are as many steps as items: counters below bounds, of which one is their number."""
+        length = self.step.inputs[items].length
+        known = isinstance(length, int)
+        if known and (not length or (mask is not None and self.step.inputs[mask].length != length)):
+            return False
         cond = self.step.tracing.body(self.step.attr("cond").name)
-        if any(op.type not in _COMPARED for op in cond.get_operations()) or not length:
-            return False
-        if mask is not None and len(self.step.inputs[mask].elements) != length:
-            return False
-        # Only `less` and `and` of counters: true before the last step means true before.
-        return [self._goes_on(count) for count in (0, length - 1, length)] == [True, True, False]
+        at = {tensor.name: place for place, tensor in enumerate(cond.inputs)}
+        exact, waiting = False, [plain(cond.outputs[0])]
+        while waiting:
+            tensor = waiting.pop()
+            both = operands(tensor, "LogicalAnd")
+            if both is not None:
+                waiting += both
+                continue
+            counter, bound = operands(tensor, "Less") or (None, None)
+            if counter is None or counter.name not in at or not self._counts(self.body.inputs[at[counter.name]]):
+                return False
+            limit = self._bound(bound, at)
+            if not self._is_length(limit, items):
+                if not known or limit is None or self._value(limit) is None or self._value(limit) < length:
+                    return False
+                continue
+            exact = True
+        return exact
 
-    def _goes_on(self, count: int) -> bool | None:
-        import numpy as np
+    def _bound(self, tensor: Any, at: Mapping[str, int]) -> Any:
+        """The tensor of the new graph that a counter is compared with."""
+        if tensor.name in at:
+            return self._constant(self.body.inputs[at[tensor.name]])
+        if tensor.op.type != "Const":
+            return None
+        return self.step.tracing.outputs(Step(tensor.op, (), self.step.tracing))[0]
 
-        folder = self.step.tracing.folder
-        state = list(self.step.inputs)
-        for at, tensor in enumerate(self.body.inputs):
-            if tensor.dtype == "int32" and self._counts(tensor):
-                state[at] = folder.constant(np.int32(count))
-        found = folder.value(self.step.tracing.call(self.step.attr("cond").name, state)[0])
-        return None if found is None else bool(found)
+    def _is_length(self, number: Any, items: int) -> bool:
+        return number is not None and is_length(self.step.tracing.folder, number, self.step.inputs[items])
 
     def _constant(self, tensor: Any) -> Any:
         """The tensor of the new graph that a tensor of the body is in every step, or None."""
@@ -187,7 +201,7 @@ class LoopReader:
     def _computed(self, tensor: Any) -> Any:
         if tensor.name in self._at:
             value = self.step.inputs[self._at[tensor.name]]
-            return value if self._at[tensor.name] in self._unchanged and not isinstance(value, Items) else None
+            return value if self._at[tensor.name] in self._unchanged and not is_list(value) else None
         op = tensor.op
         inputs = [self._constant(part) for part in op.inputs]
         if op.op_def.is_stateful or any(value is None for value in inputs):

@@ -1,15 +1,22 @@
 """Writes a frozen graph as a SavedModel of one signature, for converters that read nothing else."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from toolkit.formats.rewrites.frozen import Frozen
+from toolkit.graphs.census import nodes_of
 
 
 def concrete(frozen: Frozen) -> Any:
     """The frozen graph as a tf ConcreteFunction with its named inputs and outputs."""
     import tensorflow as tf
+    from tensorflow.python.eager import context
 
+    frozen = replace(frozen, graph_def=_with_own_functions(frozen.graph_def))
+    for function in frozen.graph_def.library.function:
+        context.context().add_function_def(function)  # an import leaves those that others call unknown
     shapes = {node.name: node.attr for node in frozen.graph_def.node if node.op == "Placeholder"}
 
     def spec(key: str, tensor: str) -> Any:
@@ -27,6 +34,29 @@ def concrete(frozen: Frozen) -> Any:
 
     specs = {key: spec(key, tensor) for key, tensor in frozen.inputs.items()}
     return tf.function(call, autograph=False).get_concrete_function(**specs)
+
+
+def _with_own_functions(graph_def: Any) -> Any:
+    """The graph with new names for its functions: the process may hold others of the same names."""
+    from tensorflow.python.framework import ops
+
+    mark = f"_r{ops.uid()}"
+    own = {function.signature.name for function in graph_def.library.function}
+    renamed = type(graph_def).FromString(graph_def.SerializeToString())
+    for function in renamed.library.function:
+        function.signature.name += mark
+    for _, node in nodes_of(renamed):
+        for called in _called(node):
+            called.name += mark if called.name in own else ""
+    return renamed
+
+
+def _called(node: Any) -> Iterator[Any]:
+    for value in node.attr.values():
+        if value.HasField("func"):
+            yield value.func
+        elif value.HasField("list"):
+            yield from value.list.func
 
 
 def resave(frozen: Frozen, signature: str, directory: Path) -> Any:

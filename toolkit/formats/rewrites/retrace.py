@@ -43,12 +43,14 @@ class Tracing:
         graph: where the ops go.
         replacements: op type to what it becomes.
         notes: what was changed, in words.
+        library: the graph that holds the old functions, where it is another one.
     """
 
     graph: Any
     replacements: Mapping[str, Replacement]
     notes: list[str] = field(default_factory=list)
     folder: Folder = field(default_factory=Folder)
+    library: Any = None
     _bodies: dict[str, Any] = field(default_factory=dict)
     _made: dict[Any, tuple[Any, ...]] = field(default_factory=dict)
 
@@ -62,6 +64,11 @@ class Tracing:
         """How many ops the new graph has."""
         return int(self.graph.num_operations())
 
+    def within(self, graph: Any) -> "Tracing":
+        """The same for a function's graph inside this one, which may use the tensors of this one."""
+        folder, library = Folder(self.folder), self.library or self.graph
+        return Tracing(graph, self.replacements, self.notes, folder, library, self._bodies)
+
     def call(self, name: str, arguments: Sequence[Any]) -> list[Any]:
         """What a function of the graph's library gives for these arguments, its ops written into the new graph."""
         body = self.body(name)
@@ -74,8 +81,9 @@ class Tracing:
         from tensorflow.python.framework.function_def_to_graph import function_def_to_graph
 
         if name not in self._bodies:
-            definition = self.graph._get_function(name).cached_definition
-            with self.graph.as_default():
+            library = self.library or self.graph
+            definition = library._get_function(name).cached_definition
+            with library.as_default():
                 self._bodies[name] = function_def_to_graph(definition)
         return self._bodies[name]
 
@@ -106,7 +114,7 @@ class Tracing:
         if folded is not None:
             return folded
         key = None
-        if not op.op_def.is_stateful and op.outputs:
+        if _repeatable(op):
             attributes = op.node_def.attr.items()
             parts = sorted((name, value.SerializeToString(deterministic=True)) for name, value in attributes)
             key = (op.type, tuple(parts), tuple(id(value) for value in step.inputs))
@@ -192,6 +200,12 @@ def _reachable(part: Any, library: Any) -> Any:
 def _functions_of(node: Any) -> list[str]:
     named = [value.func.name for value in node.attr.values() if value.HasField("func")]
     return named + [one.name for value in node.attr.values() for one in value.list.func]
+
+
+def _repeatable(op: Any) -> bool:
+    """Whether two of the same inputs are the same; converters want a list for each loop."""
+    own = op.op_def.is_stateful or op.type.startswith("Placeholder") or not op.outputs
+    return not own and all(tensor.dtype != "variant" for tensor in op.outputs)
 
 
 def _plain(value: Any) -> Any:

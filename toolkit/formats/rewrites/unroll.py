@@ -1,12 +1,13 @@
-"""Loops that run a known number of times become that many copies of their body, without lists."""
+"""Loops that run a known number of times become that many copies of their body; others carry no more lists."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from toolkit.formats.rewrites.frozen import Frozen
-from toolkit.formats.rewrites.lists import LISTS
+from toolkit.formats.rewrites.loops import open_loop
 from toolkit.formats.rewrites.retrace import Replacement, Step, retraced
 from toolkit.formats.rewrites.rewrite import Rewrite, Stage
+from toolkit.formats.rewrites.rows import OPEN_LISTS
 from toolkit.graphs.census import layer_of, ops_by_type
 
 # Converters take seconds for a thousand ops.
@@ -14,18 +15,29 @@ MOST_OPS = 10_000
 
 
 def _while(step: Step) -> Sequence[Any] | None:
-    unrolled = _iterations(step)
+    return taken_apart(step, MOST_OPS, growing=True)
+
+
+def taken_apart(step: Step, most_ops: int, *, growing: bool) -> Sequence[Any] | None:
+    """The loop's outputs without lists: unrolled where that takes no more ops, else from another loop.
+
+    Args:
+        step: the While.
+        most_ops: how many ops it may become.
+        growing: whether a loop of open length may have lists that grow.
+    """
+    unrolled = _iterations(step, most_ops)
     if unrolled is None:
-        return None
+        return open_loop(step, growing=growing)
     outputs, count = unrolled
     step.tracing.note(f"unrolled {step.type} (layer {layer_of(step.op.name)}): {count} times its body")
     return outputs
 
 
-def _iterations(step: Step) -> tuple[Sequence[Any], int] | None:
+def _iterations(step: Step, most_ops: int) -> tuple[Sequence[Any], int] | None:
     tracing, state = step.tracing, list(step.inputs)
     cond, body = step.attr("cond").name, step.attr("body").name
-    limit, count = tracing.size + MOST_OPS, 0
+    limit, count = tracing.size + most_ops, 0
     while True:
         going = tracing.folder.value(tracing.call(cond, state)[0])
         if going is None or tracing.size > limit:
@@ -48,7 +60,7 @@ def _branch(step: Step) -> Sequence[Any] | None:
 
 
 REPLACEMENTS: dict[str, Replacement] = {
-    **LISTS,
+    **OPEN_LISTS,
     "While": _while,
     "StatelessWhile": _while,
     "PartitionedCall": _inlined,
@@ -58,13 +70,15 @@ REPLACEMENTS: dict[str, Replacement] = {
 }
 
 
-def _wanted(graph_def: Any) -> bool:
+def has_loops(graph_def: Any) -> bool:
+    """Whether there is a loop, or a list."""
     kinds = ops_by_type(graph_def)
     return any(kind in kinds for kind in ("While", "StatelessWhile")) or any("TensorList" in kind for kind in kinds)
 
 
 def _apply(frozen: Frozen) -> Frozen:
-    return retraced(frozen, REPLACEMENTS)
+    changed = retraced(frozen, REPLACEMENTS)
+    return changed if changed.notes != frozen.notes else frozen
 
 
-REWRITE = Rewrite("unroll", ("tflite",), Stage.CONTROL, _wanted, _apply)
+REWRITE = Rewrite("unroll", ("tflite",), Stage.CONTROL, has_loops, _apply)
