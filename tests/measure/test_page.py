@@ -2,23 +2,17 @@
 
 import re
 import shutil
-import subprocess
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
+from tests.measure.drawing import draw
 from tests.measure.reports import MS, measurement, report, three_paths
 from toolkit.measure.page import page
 from toolkit.measure.report import Report
 
-CHROMIUM = shutil.which("chromium")
-# As root in a container; everything that would look for a network is off.
-FLAGS = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--enable-logging=stderr", "--v=0"),
-)
 TITLES = (
     *(
         "Latency distributions",
@@ -72,24 +66,7 @@ def test_a_report_without_times_still_makes_a_page() -> None:
     assert "no eager form" in page(report([absent]))
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed")
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="Debian's chromium is not installed")
 @pytest.mark.parametrize("face", ["light", "dark"])
 def test_a_browser_draws_the_page_without_an_error(whole: Report, tmp_path: Path, face: str) -> None:
-    assert CHROMIUM is not None
-    file = tmp_path / "report.html"
-    file.write_text(page(whole), encoding="utf-8")
-    picture, log = tmp_path / "report.png", tmp_path / "net.json"
-    dark = ["--force-dark-mode", "--blink-settings=preferredColorScheme=0"] if face == "dark" else []
-    places = (f"--user-data-dir={tmp_path / 'profile'}", f"--screenshot={picture}", f"--log-net-log={log}")
-    done = subprocess.run(
-        [CHROMIUM, *FLAGS, *dark, *places, "--window-size=1200,3000", file.as_uri()],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
-    )
-    assert "CONSOLE" not in done.stderr
-    assert picture.stat().st_size > 20_000
-    # The browser's own start-up asks for nothing of the page's.
-    asked = re.findall(r'"url":"(https?://[^"]+)"', log.read_text(encoding="utf-8"))
-    assert [url for url in asked if "google" not in url and "gvt1" not in url] == []
+    draw(page(whole), tmp_path, face)

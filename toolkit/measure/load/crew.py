@@ -192,10 +192,11 @@ def _watched(shifts: Sequence["Future[Any]"], tapes: Sequence[Tape], load: Load,
 def _glance(tapes: Sequence[Tape], seconds: float, start_ns: int) -> Glance:
     # Within one machine a worker's clock is this one's, or near enough to look at.
     now = time.perf_counter_ns()
-    columns = [
-        {name: tape.array(name)[: tape.scheduled] for name in ("due", "sent", "done", "outcome")} for tape in tapes
-    ]
-    due, sent, done, outcome = (np.concatenate([one[name] for one in columns]) for name in columns[0])
+    counts = [tape.scheduled for tape in tapes]  # once: they grow
+    due, sent, done, outcome = (
+        np.concatenate([tape.array(name)[:count] for tape, count in zip(tapes, counts, strict=True)])
+        for name in ("due", "sent", "done", "outcome")
+    )
     recent = done > now - _RECENT_S * SECOND_NS
     waited = (done - due)[recent & (outcome == outcomes.WELL)] / SECOND_NS
     p50, p99 = np.percentile(waited, [50, 99]) if len(waited) else (0.0, 0.0)

@@ -96,9 +96,9 @@ def play(route: Route, scenario: Scenario, logs: Path) -> tuple[str, int, str]:
         # An audit file would change the settings; there is none of this name.
         loadgen.StartTestWithLogSettings(system, library, _settings(loadgen, scenario), log, str(logs / "no.config"))
     finally:
+        bridge.close()  # first: the thread that hears of answers may still be inside LoadGen
         loadgen.DestroyQSL(library)
         loadgen.DestroySUT(system)
-        bridge.close()
     return (logs / _SUMMARY).read_text(encoding="utf-8"), bridge.errors, bridge.word
 
 
