@@ -31,4 +31,5 @@ def test_no_value_is_lost_between_threads(threads: int) -> None:
     cell = Cell(BOUNDS)
     with ThreadPoolExecutor(threads) as pool:
         list(pool.map(cell.observe, [1.0] * 2000))
-    assert sum(cell.counts) == cell.total == 2000
+    counts, total = cell.read()
+    assert sum(counts) == total == 2000

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass
 
 PHASES = ("queue", "parse", "compute", "encode")
+_SERVER_TIMING = ", ".join(f"{name};dur=%.3f" for name in PHASES)
 _FIELDS = {name: f"{name}_ns" for name in PHASES}
 
 
@@ -53,8 +54,9 @@ class Timing:
 
     def as_server_timing(self) -> str:
         """The value of a Server-Timing header (W3C): durations in milliseconds."""
-        parts = [f"{name};dur={getattr(self, name + '_ns') / 1e6:.3f}" for name in PHASES]
-        return ", ".join([*parts, f'artifact;desc="{self.artifact}"'] if self.artifact else parts)
+        durations = (self.queue_ns / 1e6, self.parse_ns / 1e6, self.compute_ns / 1e6, self.encode_ns / 1e6)
+        phases = _SERVER_TIMING % durations
+        return f'{phases}, artifact;desc="{self.artifact}"' if self.artifact else phases
 
     def as_metadata(self) -> tuple[tuple[str, str], ...]:
         """The same as gRPC trailing metadata: whole nanoseconds."""

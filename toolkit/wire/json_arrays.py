@@ -95,8 +95,8 @@ def quick(value: Any, info: TensorInfo, *, bools: bool) -> Array | None:
         return None
     if array.dtype.kind not in kinds or not array.size or (bools and _holds_bools(value, array)):
         return None
-    if dtype in _BOUNDS:
-        low, high = _BOUNDS[dtype]
+    if dtype in BOUNDS:
+        low, high = BOUNDS[dtype]
         if int(array.min()) < low or int(array.max()) > high:
             return None
     return _narrow(array, dtype)
@@ -224,25 +224,25 @@ def _is_number(value: Any) -> bool:
 _END = object()
 _INT32 = (-(2**31), 2**31 - 1)
 # Small integers are read as int32 and then wrap, as they do in the server.
-_BOUNDS: Mapping[str, tuple[int, int]] = {
+BOUNDS: Mapping[str, tuple[int, int]] = {
     **dict.fromkeys(("int32", "int16", "int8", "uint8"), _INT32),
     "int64": (-(2**63), 2**63 - 1),
     "uint32": (0, 2**32 - 1),
     "uint64": (0, 2**64 - 1),
 }
 _FITS: Mapping[str, Callable[[Any], bool]] = {
-    **{name: _between(*bounds) for name, bounds in _BOUNDS.items()},
+    **{name: _between(*bounds) for name, bounds in BOUNDS.items()},
     **dict.fromkeys(("float32", "float64"), _is_number),
     "bool": lambda value: isinstance(value, bool),
     "string": lambda value: isinstance(value, str),
 }
 _QUICK_KINDS: Mapping[str, str] = {
-    **dict.fromkeys(_BOUNDS, "iu"),
+    **dict.fromkeys(BOUNDS, "iu"),
     **dict.fromkeys(("float32", "float64"), "iuf"),
     "bool": "b",
 }
 _WIDE: Mapping[str, Any] = {
-    **dict.fromkeys(_BOUNDS, np.int64),
+    **dict.fromkeys(BOUNDS, np.int64),
     "uint64": np.uint64,
     **dict.fromkeys(("float32", "float64"), np.float64),
     "bool": np.bool_,

@@ -12,7 +12,6 @@ from decimal import Decimal
 from typing import Any, Literal
 
 import numpy as np
-import orjson
 
 from toolkit.core.tensors import Array
 from toolkit.errors import WireError
@@ -26,8 +25,9 @@ _NAME = object()
 _LONG_POINT, _SHORT_POINT = 21, -6
 _TO_ESCAPE = re.compile(r'["\\\x00-\x1f]')
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
-_DIGITS = {"float32": 9, "float64": 17}
-_ARRAY_CODES: dict[str, Literal["f", "d"]] = {"float32": "f", "float64": "d"}
+_FLOATS = frozenset({"float32", "float64"})
+_ARRAY_CODES: dict[str, Literal["f", "d"]] = {"f": "f", "d": "d"}
+_LONG_FORMATS = {"f": "%.9g ", "d": "%.17g "}
 _WRITABLE = frozenset({"int32", "int16", "int8", "uint8", "int64", "uint32", "uint64"})
 
 
@@ -122,16 +122,16 @@ def number_texts(array: Array) -> list[str]:
     values = array.ravel().tolist()
     if not values:
         return []
-    short = ("%g," * len(values) % tuple(values))[:-1]
+    short = "%g " * len(values) % tuple(values)
     if "n" in short:
         return _with_named_numbers(array, values)
-    texts = short.split(",")
+    texts = short.split()
     # The standard array rounds to the dtype in one step, where NumPy takes a few, which shows in small answers.
-    read = RoundedTo(_ARRAY_CODES[array.dtype.name], orjson.loads(f"[{short}]")).tolist()
+    read = RoundedTo(_ARRAY_CODES[array.dtype.char], map(float, texts)).tolist()
     if read != values:
-        long = (f"%.{_DIGITS[array.dtype.name]}g," * len(values) % tuple(values)).split(",")
+        long = (_LONG_FORMATS[array.dtype.char] * len(values) % tuple(values)).split()
         texts = [
-            few if back == value else many for few, back, value, many in zip(texts, read, values, long, strict=False)
+            few if back == value else many for few, back, value, many in zip(texts, read, values, long, strict=True)
         ]
     # A point tells a client that the number is no integer.
     return [text if "." in text or "e" in text else text + ".0" for text in texts]
@@ -157,7 +157,7 @@ def cell_texts(array: Array, *, as_bytes: bool, depth: int) -> list[str]:
         WireError: the server cannot write such values; in its words.
     """
     dtype = dtype_of(array)
-    if dtype.name in _DIGITS:
+    if dtype.name in _FLOATS:
         return number_texts(array)
     flat = array.ravel().tolist()
     if dtype.name in _WRITABLE:

@@ -2,7 +2,10 @@
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
+
+import numpy as np
 
 from toolkit.core.tensors import Array, Outputs
 from toolkit.errors import WireError
@@ -17,6 +20,8 @@ from toolkit.wire.signatures import ServedSignature, TensorInfo
 _PREDICTIONS = "predictions"
 _OUTPUTS = "outputs"
 _BYTES_SUFFIX = "_bytes"
+_NUMBERS = "fiub"
+_FEW = 1024
 
 
 def encode_predict_response(outputs: Outputs, layout: Layout) -> bytes:
@@ -27,7 +32,28 @@ def encode_predict_response(outputs: Outputs, layout: Layout) -> bytes:
     """
     if not outputs:
         raise WireError("Cannot convert empty tensor map to JSON", hint="the signature has no outputs")
-    return encode_text(_rows_text(outputs) if layout is Layout.ROWS else _columns_text(outputs))
+    text = _usual_text(outputs, layout)
+    if text is None:
+        text = _rows_text(outputs) if layout is Layout.ROWS else _columns_text(outputs)
+    return encode_text(text)
+
+
+def _usual_text(outputs: Outputs, layout: Layout) -> str | None:
+    """The text of one small output of numbers, filled into what is the same for all of its shape; else None."""
+    if len(outputs) != 1:
+        return None
+    (array,) = outputs.values()
+    if not 0 < array.size <= _FEW or not array.ndim or array.dtype.kind not in _NUMBERS:
+        return None
+    return _blank(array.shape, layout) % tuple(cell_texts(array, as_bytes=False, depth=0))
+
+
+@lru_cache(maxsize=512)
+def _blank(shape: tuple[int, ...], layout: Layout) -> str:
+    # An output that is alone stands without its name.
+    alone = {"": np.zeros(shape, np.bool_)}
+    text = _rows_text(alone) if layout is Layout.ROWS else _columns_text(alone)
+    return text.replace("false", "%s")
 
 
 def _rows_text(outputs: Outputs) -> str:
