@@ -2,6 +2,7 @@
 
 import threading
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def play(route: Route, scenario: Scenario, logs: Path) -> tuple[str, int, str]:
         UnavailableError: LoadGen is not installed.
     """
     try:
-        import mlperf_loadgen as loadgen
+        loadgen = import_module("mlperf_loadgen")  # by name: an extra
     except ImportError as error:
         raise UnavailableError("LoadGen is not installed", hint="pip install 'tfx-export[mlperf]'") from error
     bridge = _Bridge(loadgen, route, scenario.timeout_s)
