@@ -9,11 +9,13 @@ if TYPE_CHECKING:
     from toolkit.api import compare as compare
     from toolkit.api import connect as connect
     from toolkit.api import deploy as deploy
+    from toolkit.api import doctor as doctor
     from toolkit.api import inspect as inspect
     from toolkit.api import load as load
     from toolkit.api import open_artifact as open_artifact
     from toolkit.api import predict as predict
     from toolkit.api import serve as serve
+    from toolkit.api import trace as trace
     from toolkit.api import verify as verify
     from toolkit.core.model import ModelSpec as ModelSpec
     from toolkit.core.parity import Tolerance as Tolerance
@@ -29,11 +31,13 @@ _HOMES = {
     "compare": "toolkit.api",
     "connect": "toolkit.api",
     "deploy": "toolkit.api",
+    "doctor": "toolkit.api",
     "inspect": "toolkit.api",
     "load": "toolkit.api",
     "open_artifact": "toolkit.api",
     "predict": "toolkit.api",
     "serve": "toolkit.api",
+    "trace": "toolkit.api",
     "verify": "toolkit.api",
     "ModelSpec": "toolkit.core.model",
     "Tolerance": "toolkit.core.parity",

@@ -21,8 +21,10 @@ from toolkit.wire.endpoints import Reach, is_url, parse_url
 
 if TYPE_CHECKING:
     from toolkit.deploying.deployment import Deployment
+    from toolkit.insight.doctor.examine import Examination
     from toolkit.insight.inspecting import InspectOptions
     from toolkit.insight.inspection import Inspection
+    from toolkit.insight.tracing.report import TraceReport
     from toolkit.measure.comparing import Comparison
     from toolkit.measure.load.report import LoadReport
     from toolkit.measure.report import Report
@@ -262,3 +264,34 @@ def inspect(path: str | Path, options: "InspectOptions | None" = None) -> "Inspe
     from toolkit.insight.inspecting import inspect as inspected  # late: likewise
 
     return inspected(path, options)
+
+
+def trace(model: Any, **options: Any) -> "TraceReport":
+    """How often a model's function is traced and why, what runs at trace time only, what Grappler makes of its graph.
+
+    Args:
+        model: a reference, a ModelSpec, or a factory of a Keras model.
+        options: those of `insight.tracing.tracing.TraceRequest`, as in `tfx-export trace --help`.
+
+    Raises:
+        ToolkitError: it cannot be found, built, called or traced.
+    """
+    from toolkit.insight.tracing.tracing import TraceRequest  # late: it loads TensorFlow
+    from toolkit.insight.tracing.tracing import trace as traced
+
+    return traced(TraceRequest(model, **options))
+
+
+def doctor(model: str | None = None, **options: Any) -> "Examination":
+    """What this machine, its stack, a server and a model are fit for; `missing` names what is needed and not there.
+
+    Args:
+        model: a reference, as `toolkit.build` takes it.
+        options: further fields of toolkit.insight.doctor.examine.DoctorRequest, as in server="localhost:8500".
+
+    Raises:
+        ToolkitError: the model does not load or cannot be traced.
+    """
+    from toolkit.insight.doctor.examine import DoctorRequest, examine  # late: likewise
+
+    return examine(DoctorRequest(model=model, **options))

@@ -10,9 +10,11 @@ from toolkit.cli.output import Answer, Output
 if TYPE_CHECKING:
     from toolkit.graphs.grappler import Optimized
     from toolkit.insight.tracing.report import SignatureTrace, TraceReport
+    from toolkit.insight.tracing.retracing import Trace
     from toolkit.insight.tracing.running import Effect
 
 _OPS_SHOWN = 4
+_CAUSES_SHOWN = 2
 
 
 @click.command(short_help="Say why a model is traced, and what became of its graph.")
@@ -65,12 +67,21 @@ def _show_traces(screen: Output, found: "SignatureTrace") -> None:
         screen.line("  a SavedModel: traced already")
         return
     screen.line(f"  {len(found.traces)} traces in {found.calls} calls")
+    told = ""
     for trace in found.traces:
-        screen.line(f"    call {trace.call}  {trace.seconds * 1e3:7.1f} ms  {trace.reason}")
-        if trace.advice:
+        screen.line(f"    call {trace.call}  {trace.seconds * 1e3:7.1f} ms  {_reason(trace)}")
+        if trace.advice and trace.advice != told:
             screen.line(f"            instead: {trace.advice}")
+        told = trace.advice or told
     for failure in found.failures:
         screen.line(f"    refused: {failure}")
+
+
+def _reason(trace: "Trace") -> str:
+    """All of a few causes; a model of twenty inputs has them in --json."""
+    more = len(trace.causes) - _CAUSES_SHOWN
+    shown = "; ".join(trace.reason.split("; ")[:_CAUSES_SHOWN])
+    return f"{shown}; and {more} more" if more > 0 else trace.reason
 
 
 def _show_optimizer(screen: Output, found: "Optimized") -> None:

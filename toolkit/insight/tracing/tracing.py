@@ -151,8 +151,8 @@ def _run(found: SignatureTrace, frozen: Frozen, feed: Feed, *, passes: bool) -> 
 def _frozen(function: Any, name: str) -> tuple[Frozen | None, str]:
     try:
         return freeze(function, name), ""
-    except UnsupportedError as error:
-        return None, f"not run by itself: {error.message}"
+    except UnsupportedError:
+        return None, "not run by itself: its graph reads tables or keeps state, which a frozen graph cannot"
 
 
 def _write(request: TraceRequest, traced: TracedModel, found: Sequence[SignatureTrace]) -> Iterator[str]:
