@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from toolkit.formats.rewrites import onnx_integers
 from toolkit.formats.rewrites.onnx_recurrent import CARRIER, recurrent
 
 
@@ -66,4 +67,5 @@ HANDLERS: dict[str, tuple[Any, list[Any]]] = {
     "Select": (select, []),
     "SelectV2": (select, []),
     CARRIER: (recurrent, []),
+    **onnx_integers.HANDLERS,
 }

@@ -21,7 +21,7 @@ def replacing(
         by: for the note, what takes the ops' place, as in "matrix products".
         stage: when it has its turn.
     """
-    replacements = {kind: _noted(replacement, by) for kind, replacement in table.items()}
+    replacements = {kind: noted(replacement, by) for kind, replacement in table.items()}
 
     def wanted(graph_def: Any) -> bool:
         found = ops_by_type(graph_def)
@@ -33,7 +33,9 @@ def replacing(
     return Rewrite(name, formats, stage, wanted, apply)
 
 
-def _noted(replacement: Replacement, by: str) -> Replacement:
+def noted(replacement: Replacement, by: str) -> Replacement:
+    """The replacement, which says what it has replaced by what."""
+
     def replaced(step: Step) -> Sequence[Any] | None:
         outputs = replacement(step)
         if outputs is not None:
