@@ -1,9 +1,10 @@
 """Servables, loaders and models on disk without TensorFlow, whose every step a test decides."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from toolkit.core.tensors import Feed, Outputs
 from toolkit.errors import Fault, ServingError
 from toolkit.serving.library import Library
 from toolkit.serving.loads import Lifecycle
+from toolkit.serving.servables import Able
 from toolkit.wire.messages import Keep, ModelConfig, Target, VersionPolicy
 from toolkit.wire.settings import BatchingParameters
 from toolkit.wire.signatures import ServedSignature
@@ -39,13 +41,14 @@ class FakeServable:
     batching: BatchingParameters | None = None
     closed: int = 0
     run_after_close: int = 0
+    output: str = "path"
 
-    def artifact_for(self, signature: str, feed: Feed) -> str:
-        return self.artifact
+    def able(self, signature: str, feed: Feed) -> Sequence[Able]:
+        return (Able(self.artifact, partial(self.run, signature)),)
 
     def run(self, signature: str, feed: Feed) -> Outputs:
         self.run_after_close += bool(self.closed)
-        return {"path": np.array(str(self.path))}
+        return {self.output: np.array(str(self.path))}
 
     def close(self) -> None:
         self.closed += 1
@@ -59,6 +62,8 @@ class FakeLoader:
     began: list[tuple[str, int]] = field(default_factory=list)
     held: dict[tuple[str, int], threading.Event] = field(default_factory=dict)
     fails: dict[tuple[str, int], int] = field(default_factory=dict)  # so many attempts
+    signatures: Mapping[str, ServedSignature] = field(default_factory=dict)
+    output: str = "path"
     _changed: threading.Condition = field(default_factory=threading.Condition)
 
     def hold(self, name: str, version: int) -> threading.Event:
@@ -82,7 +87,7 @@ class FakeLoader:
             raise ServingError((directory / "error").read_text(), fault=Fault.NOT_FOUND)
         if (directory / "crash").is_file():
             raise RuntimeError("the runtime broke")
-        servable = FakeServable(directory)
+        servable = FakeServable(directory, signatures=self.signatures, output=self.output)
         self.loaded.append(servable)
         return servable
 

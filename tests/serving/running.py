@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from toolkit.core.tensors import Feed, Outputs, Signature, TensorSpec
 from toolkit.serving.host import Host
+from toolkit.serving.servables import Able
 from toolkit.serving.settings import settings_of
 from toolkit.wire import rpc
 from toolkit.wire.messages import ModelConfig, PredictRequest, Target
@@ -43,8 +45,8 @@ class HeldModel:
         """Loads itself."""
         return self
 
-    def artifact_for(self, signature: str, feed: Feed) -> str:
-        return self.artifact
+    def able(self, signature: str, feed: Feed) -> Sequence[Able]:
+        return (Able(self.artifact, partial(self.run, signature)),)
 
     def run(self, signature: str, feed: Feed) -> Outputs:
         with self.changed:

@@ -144,7 +144,7 @@ def test_a_feed_goes_where_its_rows_were_measured_and_the_answer_names_it() -> N
     )
     for rows, expected in ((0, "light"), (1, "light"), (31, "light"), (32, "heavy"), (1000, "heavy")):
         feed = {"x": np.zeros((rows, 2), np.float32)}
-        assert servable.artifact_for("s", feed) == expected
+        assert servable.able("s", feed)[0].artifact == expected
         before = candidates[expected].runs
         servable.run("s", feed)
         assert candidates[expected].runs == before + 1
@@ -191,7 +191,7 @@ def test_the_choice_changes_when_the_others_are_slowed(
     try:
         assert set(servable.candidates) == {left}, servable.artifact
         feed = {"image": np.zeros((1, 28, 28), np.float32)}
-        assert servable.artifact_for("serving_default", feed) == left
+        assert servable.able("serving_default", feed)[0].artifact == left
         assert servable.run("serving_default", feed)
         assert list(servable.signatures) == ["serving_default"]
     finally:

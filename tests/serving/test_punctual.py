@@ -9,6 +9,7 @@ import pytest
 from tests.serving.running import SIGNATURES, TARGET
 from toolkit.core.tensors import Outputs
 from toolkit.errors import Fault, ServingError
+from toolkit.serving.engine import Run
 from toolkit.serving.library import Lease
 from toolkit.serving.punctual import PunctualRuns
 from toolkit.serving.timing import Timing
@@ -30,6 +31,9 @@ class Clockwork:
 
     def __call__(self) -> int:
         return self.now_ns
+
+    def bind(self, lease: Lease, plan: Plan) -> Run:
+        return lambda _, timing: self.run(lease, plan, timing)
 
     def run(self, lease: Lease, plan: Plan, timing: Timing) -> Outputs:
         self.runs += 1

@@ -108,7 +108,8 @@ def test_a_run_that_fails_gives_its_runner_back() -> None:
 
 def test_a_saved_model_answers() -> None:
     servable = load_servable(HALF_PLUS_TWO, Loading())
-    assert servable.artifact == servable.artifact_for("serving_default", {}) == "saved_model"
+    assert servable.artifact == "saved_model"
+    assert [able.artifact for able in servable.able("serving_default", {})] == ["saved_model"]
     assert servable.run("serving_default", feed(2.0))["y"].tolist() == [3.0]
     servable.close()
 

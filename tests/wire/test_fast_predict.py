@@ -1,5 +1,6 @@
 """The codec without protobuf objects says what the protobuf codec says, or nothing."""
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,8 @@ from tests.wire.strategies import NAMES, VERSIONS, all_same, feeds, targets
 from toolkit.core.tensors import Array
 from toolkit.errors import WireError
 from toolkit.wire import protos, rpc
-from toolkit.wire.fast_predict import PredictReader, PredictWriter
+from toolkit.wire.fast_answers import PredictWriter
+from toolkit.wire.fast_predict import PredictReader
 from toolkit.wire.messages import PredictRequest, PredictResponse, Target
 from toolkit.wire.tensor_proto import fill_tensor
 from toolkit.wire.varints import read_varint, write_field, write_varint
@@ -27,9 +29,11 @@ READER = PredictReader()
 
 def agrees(body: bytes) -> bool:
     """Whether the reader took the bytes; where it did, that the protobuf codec reads the same."""
-    read = READER.read(body)
-    if read is None:
+    form = READER.read(body)
+    if form is None:
         return False
+    read = form.request(body)
+    assert form.kind == (*dataclasses.astuple(read.target), len(body))
     expected = rpc.decode_predict_request(body)
     assert (read.target, read.output_filter) == (expected.target, expected.output_filter)
     assert all_same(dict(expected.feed), read.feed)
@@ -145,9 +149,9 @@ def test_a_form_is_remembered_without_the_values() -> None:
     first, second = reader.read(PLAIN), reader.read(other)
     assert first is not None
     assert second is not None
-    assert first.target is second.target
-    assert (second.feed["x"] == IMAGE + 1).all()
-    assert (first.feed["x"] == IMAGE).all()
+    assert first is second
+    assert (first.feed(other)["x"] == IMAGE + 1).all()
+    assert (first.feed(PLAIN)["x"] == IMAGE).all()
 
 
 def test_what_is_remembered_is_bounded() -> None:

@@ -158,11 +158,11 @@ class BatchQueue:
     def _run(self, batch: Batch) -> None:
         servable, size = self.lease.servable, self.scheme.padded(batch.rows)
         feed = joined([part.feed for part in batch.parts], size, pad=self.scheme.pad_inputs)
-        artifact = servable.artifact_for(self.signature, feed)
+        chosen = servable.able(self.signature, feed)[0]
         for part in batch.parts:
-            part.artifact = artifact
+            part.artifact = chosen.artifact
         started = time.perf_counter_ns()
-        found = servable.run(self.signature, feed)
+        found = chosen.run(feed)
         elapsed = time.perf_counter_ns() - started
         fetched = {name for part in batch.parts for name in part.request.plan.outputs}
         outputs = {name: array for name, array in found.items() if name in fetched}

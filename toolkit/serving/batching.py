@@ -5,11 +5,12 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Protocol
 
 from toolkit.core.tensors import Outputs
 from toolkit.serving.batch_queue import Batch, BatchQueue, Gathered, Request
-from toolkit.serving.engine import DirectRuns
+from toolkit.serving.engine import DirectRuns, Run
 from toolkit.serving.library import Lease
 from toolkit.serving.scheme import Scheme
 from toolkit.serving.servables import Servable
@@ -88,6 +89,10 @@ class BatchedRuns:
             self._changed.notify()
         self._wait(key, request, timing.deadline_ns)
         return request.answer(timing)
+
+    def bind(self, lease: Lease, plan: Plan) -> Run:
+        """Runs plans that differ from this one in their values alone."""
+        return lambda feed, timing: self.run(lease, replace(plan, feed=feed), timing)
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """Runs what waits, at once, and ends the threads."""

@@ -1,14 +1,18 @@
 """Answers requests from loaded versions; knows messages and arrays, but no transport."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from toolkit.core.tensors import Outputs
+from toolkit.core.tensors import Feed, Outputs
 from toolkit.errors import ToolkitError
 from toolkit.serving.library import Lease, Library
 from toolkit.serving.timing import Timing
+from toolkit.serving.versions import Version
 from toolkit.wire import configs, lifecycle_wording
+from toolkit.wire.fast_predict import Form
+from toolkit.wire.fast_rest import Body
 from toolkit.wire.messages import (
     ClassifyResponse,
     ExamplesRequest,
@@ -39,11 +43,18 @@ from toolkit.wire.signatures import CLASSIFY_METHOD, ServedSignature
 Bind = Callable[[Mapping[str, ServedSignature]], PredictRequest]
 
 
+# What one plan asks for, with the values of any feed that is shaped like its own.
+Run = Callable[[Feed, Timing], Outputs]
+
+
 class Runs(Protocol):
     """Runs plans against a leased version: at once, or gathered into batches."""
 
     def run(self, lease: Lease, plan: Plan, timing: Timing) -> Outputs:
         """The outputs that the plan fetches."""
+
+    def bind(self, lease: Lease, plan: Plan) -> Run:
+        """The same for plans that differ from this one in their values alone; of use while the version is loaded."""
 
 
 class DirectRuns:
@@ -51,10 +62,47 @@ class DirectRuns:
 
     def run(self, lease: Lease, plan: Plan, timing: Timing) -> Outputs:
         """The outputs that the plan fetches."""
-        timing.artifact = lease.servable.artifact_for(plan.signature.name, plan.feed)
-        with timing.phase("compute"):
-            found = lease.servable.run(plan.signature.name, plan.feed)
-        return {name: found[name] for name in plan.outputs}
+        return self.bind(lease, plan)(plan.feed, timing)
+
+    def bind(self, lease: Lease, plan: Plan) -> Run:
+        """Runs plans that differ from this one in their values alone."""
+        outputs, clock = plan.outputs, time.perf_counter_ns
+        chosen = lease.servable.able(plan.signature.name, plan.feed)[0]
+
+        def run(feed: Feed, timing: Timing) -> Outputs:
+            timing.artifact = chosen.artifact
+            started_ns = clock()
+            try:
+                found = chosen.run(feed)
+            finally:
+                timing.compute_ns += clock() - started_ns
+            return found if (*found,) == outputs else {name: found[name] for name in outputs}
+
+        return run
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What a version answers requests of one form with.
+
+    Args:
+        defaults: inputs that the form leaves out.
+    """
+
+    target: Target
+    run: Run
+    defaults: Feed
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A Predict that has only to be run; it holds its version until then."""
+
+    model: str
+    version: Version
+    target: Target
+    run: Run
+    feed: Feed
 
 
 @dataclass(frozen=True)
@@ -81,11 +129,78 @@ class Engine:
 
     def predict_with(self, target: Target, bind: Bind, timing: Timing) -> PredictResponse:
         """Predict, where the request takes shape only once the model's signatures are known, as in JSON."""
-        with self.library.lease(target) as lease:
+        return self.run(self.prepare(target, bind, timing), timing)
+
+    def prepare(self, target: Target, bind: Bind, timing: Timing) -> Prepared:
+        """The first half of predict_with; what it gives has to be run, since it holds its version until then."""
+        version, servable = self.library.acquire(target)
+        try:
             with timing.phase("parse"):
-                signatures = lease.servable.signatures
+                signatures = servable.signatures
                 plan = plan_predict(signatures, bind(signatures), check_method=self.check_methods)
-            return PredictResponse(lease.target, self.runs.run(lease, plan, timing))
+            lease = Lease(target.answered_by(version.number), version.number, servable)
+            return Prepared(target.model, version, lease.target, self.runs.bind(lease, plan), plan.feed)
+        except BaseException:
+            self.library.release(target.model, version)
+            raise
+
+    def prepare_form(self, form: Form, body: bytes, timing: Timing) -> Prepared:
+        """The same for a request of a form: what such requests have in common is looked up once a version."""
+        target = form.target
+        version, servable = self.library.acquire(target)
+        try:
+            known: _Known | None = version.known.get(form)
+            if known is None:
+                lease = Lease(target.answered_by(version.number), version.number, servable)
+                known = version.know(form, self._known(form, body, lease, timing))
+            started_ns = time.perf_counter_ns()
+            feed = form.feed(body)
+            if known.defaults:
+                feed.update(known.defaults)
+            timing.parse_ns += time.perf_counter_ns() - started_ns
+            return Prepared(target.model, version, known.target, known.run, feed)
+        except BaseException:
+            self.library.release(target.model, version)
+            raise
+
+    def prepare_body(self, body: Body, timing: Timing) -> Prepared:
+        """The same for a body over REST, which means something only once the signatures are known."""
+        target = body.target
+        version, servable = self.library.acquire(target)
+        started_ns = time.perf_counter_ns()
+        try:
+            known: _Known | None = version.known.get(body.form)
+            feed = body.feed() if known is not None else None
+            if known is None or feed is None:
+                request = body.bind(servable.signatures)
+                plan = plan_predict(servable.signatures, request, check_method=self.check_methods)
+                lease = Lease(request.target.answered_by(version.number), version.number, servable)
+                defaults = {name: array for name, array in plan.feed.items() if name not in request.feed}
+                known, feed = _Known(lease.target, self.runs.bind(lease, plan), defaults), dict(request.feed)
+                if body.form is not None:
+                    version.know(body.form, known)
+            if known.defaults:
+                feed.update(known.defaults)
+            return Prepared(target.model, version, known.target, known.run, feed)
+        except BaseException:
+            self.library.release(target.model, version)
+            raise
+        finally:
+            timing.parse_ns += time.perf_counter_ns() - started_ns
+
+    def _known(self, form: Form, body: bytes, lease: Lease, timing: Timing) -> _Known:
+        with timing.phase("parse"):
+            request = form.request(body)
+            plan = plan_predict(lease.servable.signatures, request, check_method=self.check_methods)
+        defaults = {name: array for name, array in plan.feed.items() if name not in request.feed}
+        return _Known(lease.target, self.runs.bind(lease, plan), defaults)
+
+    def run(self, prepared: Prepared, timing: Timing) -> PredictResponse:
+        """The second half."""
+        try:
+            return PredictResponse(prepared.target, prepared.run(prepared.feed, timing))
+        finally:
+            self.library.release(prepared.model, prepared.version)
 
     def classify(self, request: ExamplesRequest, timing: Timing) -> ClassifyResponse:
         """Classify."""

@@ -10,25 +10,27 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from grpc import _server as grpcio
 from grpc._cython import cygrpc
 
-from toolkit.serving.paces import Kind, Paces
-from toolkit.serving.rpc_calls import RETRY_HINT, RpcAnswer
+from toolkit.serving.eager_polling import EagerPolling
+from toolkit.serving.paces import Pace, Paces
+from toolkit.serving.rpc_calls import RETRY_HINT, Asked, RpcAnswer
 from toolkit.serving.rpc_server import RpcServer
+from toolkit.serving.short_calls import Short, ShortCalls
 from toolkit.serving.timing import Timing
 from toolkit.wire import rpc, wording
 from toolkit.wire.codes import Code
-from toolkit.wire.messages import PredictRequest
 
 log = logging.getLogger(__name__)
 # Calls that the core may hand over without being asked again; a burst needs no round trip for each.
-_ASKED_AHEAD = 32
+_ASKED_AHEAD, _ASKED_AT_LEAST = 32, 16
 _SHORT_TOGETHER = 16
+_STARTED = grpcio._ServerStage.STARTED
 _AT_ONCE = 0.0
 _NO_FLAGS = 0
 _NOTHING_SENT = rpc.RpcStatus(Code.UNIMPLEMENTED, f'"{rpc.PREDICT}" requires exactly one request message.')
@@ -36,16 +38,33 @@ _NOTHING_SENT = rpc.RpcStatus(Code.UNIMPLEMENTED, f'"{rpc.PREDICT}" requires exa
 
 @dataclass(eq=False, slots=True)
 class _Call:
-    """One Predict from its headers to its end.
+    """One Predict from its headers to its end; as the tag of an operation, it awaits its message.
 
     Args:
         deadline_ns: when the caller stops waiting, by time.perf_counter_ns.
-        due: what the core has still to report of it; at 0 it is over.
+        asked: what it asks for, where that is of a usual form.
+        pace: how long such calls take.
+        pooled: what a call needs that goes to the pool.
     """
 
     core: Any
     arrived_ns: int
     deadline_ns: int | None
+    body: bytes = b""
+    asked: Asked | None = None
+    pace: Pace | None = None
+    pooled: "_Pooled | None" = None
+
+
+@dataclass(slots=True)
+class _Pooled:
+    """How far a call on the pool has come.
+
+    Args:
+        due: what the core has still to report of it; at 0 it is over.
+        over: whether its caller has its answer, or has gone.
+    """
+
     due: int = 1
     over: bool = False
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -55,12 +74,16 @@ class _Call:
 class _Step:
     """What to do when the core reports: the tag of an operation."""
 
-    go: Callable[[Any, _Call], None]
+    go: Callable[[_Call], None]
     call: _Call
 
 
 class _Arrival:
     """The tag of a Predict's headers."""
+
+
+class _Answered:
+    """The tag of an answer that is the end of its call."""
 
 
 @dataclass
@@ -73,11 +96,12 @@ class FastRpcServer(RpcServer):
         self._state.server.register_method(rpc.PREDICT)
         self._limit = self.capacity.threads + self.capacity.max_queue
         self._paces = Paces()
-        self._short: list[tuple[_Call, bytes, PredictRequest, Kind]] = []
+        self._short = ShortCalls(self._answer_short)
         self._asked = 0  # calls that the core may still hand over
         self._open = 0  # calls that it has still to report of
         self._unread = 0  # those among them whose message is awaited
-        self._arrival, self._headers = _Arrival(), cygrpc.SendInitialMetadataOperation((), _NO_FLAGS)
+        self._arrival, self._answered = _Arrival(), _Answered()
+        self._headers = cygrpc.SendInitialMetadataOperation((), _NO_FLAGS)
 
     def start(self) -> None:
         """Answers from now on."""
@@ -91,56 +115,69 @@ class FastRpcServer(RpcServer):
                 # Health and reflection come as methods that the core knows by name.
                 grpcio._request_registered_call(state, method)
             grpcio._request_call(state)
-        for _ in range(_ASKED_AHEAD):
-            self._ask()
+        self._ask()
         threading.Thread(target=self._poll, name="rpc-poll", daemon=True).start()
 
     def _ask(self) -> None:
-        queue = self._state.completion_queue
-        self._state.server.request_registered_call(queue, queue, rpc.PREDICT, self._arrival)
-        self._asked += 1
+        """Lets the core hand over further calls."""
+        state = self._state
+        queue, server = state.completion_queue, state.server
+        while self._asked < _ASKED_AHEAD and state.stage is _STARTED:
+            server.request_registered_call(queue, queue, rpc.PREDICT, self._arrival)
+            self._asked += 1
 
     def _poll(self) -> None:
-        poll, ended, short = self._state.completion_queue.poll, False, self._short
+        ended, short, nothing = False, self._short, cygrpc.CompletionType.queue_timeout
+        poll = self._state.completion_queue.poll
+        eager = EagerPolling(poll, nothing)
         while not ended:
-            # With calls to answer, only what is there already is taken in before.
-            event = poll(_AT_ONCE) if short else poll()
+            # With calls to answer, only what is there already is taken in before. Where calls are worked on elsewhere,
+            # to stay awake would take a core from them.
+            event = poll(_AT_ONCE) if short else poll() if self._open else eager.wait()
             try:
-                if event.completion_type != cygrpc.CompletionType.queue_timeout:
+                if event.completion_type != nothing:
                     ended = self._take(event)
-                    if len(short) < _SHORT_TOGETHER:
+                    # Nobody else's call can come in time where only one is open.
+                    if len(short) < min(_SHORT_TOGETHER, self._open):
                         continue
-                self._answer_short()
+                short.answer_some()
             except Exception:  # one call must not end the server
                 log.exception("a gRPC call was lost")
             finally:
                 # An event that is still held holds its call, and the core would wait for that when it ends.
                 event = None
 
-    def _answer_short(self) -> None:
-        """Answers the short calls that are there, first all of them and then their callers.
-
-        Reading, running and sending each have more code and weights than fits the core's cache: taking turns for every
-        single call makes all of them twice as slow.
-        """
-        taken, self._short[:] = tuple(self._short), ()
-        answers = []
-        for call, body, request, kind in taken:
-            started_ns = time.perf_counter_ns()
-            answers.append((call, self._answer(call, body, request)))
-            self._paces.ran(kind, time.perf_counter_ns() - started_ns)
-        for call, answer in answers:
+    def _answer_short(self, group: Sequence[Short[_Call]]) -> None:
+        """Answers short calls: first all of them, and then their callers."""
+        now_ns, calls, asked, paces = time.perf_counter_ns(), [], [], []
+        for call, pace in group:
+            if call.asked is None or (call.deadline_ns is not None and call.deadline_ns <= now_ns):
+                self._finish(call, self._late())
+                continue
+            calls.append(call)
+            asked.append(call.asked)
+            paces.append(pace)
+        for call, answer in zip(calls, self.calls.answer_together(asked), strict=True):
             self._finish(call, answer)
+        for one, pace in zip(asked, paces, strict=True):
+            timing = one.timing
+            pace.ran(timing.parse_ns + timing.compute_ns + timing.encode_ns)
 
     def _take(self, event: Any) -> bool:
         """Does what an event asks for; says whether it was the last one."""
         tag = event.tag
-        if tag.__class__ is _Step:
-            tag.go(event, tag.call)
-        elif tag is self._arrival:
+        kind = tag.__class__
+        if kind is _Call:
+            self._received(event.batch_operations[0].message(), tag)
+        elif kind is _Answered:
+            self._open -= 1
+            self._ask()
+        elif kind is _Arrival:
             self._asked -= 1
             if event.success:
                 self._arrived(event)
+        elif kind is _Step:
+            tag.go(tag.call)
         else:
             return not grpcio._process_event_and_continue(self._state, event)
         return not self._open and not self._asked and self._end()
@@ -149,61 +186,71 @@ class FastRpcServer(RpcServer):
         state = self._state
         with state.lock:
             state.due.discard(self._arrival)
+            self._short.stop()
             return bool(grpcio._stop_serving(state))
 
     def _arrived(self, event: Any) -> None:
-        now_ns = time.perf_counter_ns()
-        if self._state.stage is grpcio._ServerStage.STARTED:
-            self._ask()
-        left_s = event.call_details.deadline - time.time()
-        call = _Call(event.call, now_ns, None if left_s == math.inf else now_ns + int(left_s * 1e9))
+        now_ns, deadline_ns = time.perf_counter_ns(), None
+        if self._asked < _ASKED_AT_LEAST:
+            self._ask()  # else once the answer is sent, when nobody waits for it
+        deadline_s = event.call_details.deadline
+        if deadline_s != math.inf:
+            deadline_ns = now_ns + int((deadline_s - time.time()) * 1e9)
+        call = _Call(event.call, now_ns, deadline_ns)
         self._open += 1
         if self._unread + self._running.held >= self._limit:
             self.calls.metrics.refuse("GRPC", "queue full")
             self._finish(call, RpcAnswer(b"", rpc.status_of(wording.threads_exhausted()), RETRY_HINT))
             return
         self._unread += 1
-        call.core.start_server_batch((cygrpc.ReceiveMessageOperation(_NO_FLAGS),), _Step(self._received, call))
+        call.core.start_server_batch((cygrpc.ReceiveMessageOperation(_NO_FLAGS),), call)
 
-    def _received(self, event: Any, call: _Call) -> None:
+    def _received(self, body: bytes | None, call: _Call) -> None:
         self._unread -= 1
-        body = event.batch_operations[0].message()
         if body is None:
             self._finish(call, RpcAnswer(b"", _NOTHING_SENT, ()))
             return
-        request = self.calls.reader.read(body)
-        kind = (request.target, len(body)) if request is not None else None
-        if request is not None and kind is not None and self.capacity.inline and self._paces.short(kind):
-            self._short.append((call, body, request, kind))
-            return
+        started_ns = time.perf_counter_ns()
+        form = self.calls.reader.read(body)
+        if form is not None:
+            timing = Timing(0, time.perf_counter_ns() - started_ns, 0, 0, "", call.deadline_ns)
+            call.asked, call.pace = Asked(form, body, timing, call.arrived_ns), self._paces.of(form.kind)
+            if not call.pace.pooled and self.capacity.inline:
+                self._short.add(call, call.pace)
+                return
+        call.body, call.pooled = body, _Pooled()
         call.core.start_server_batch((cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS),), _Step(self._closed, call))
-        self._running.submit(self._work, call, body, request, kind)
+        self._running.submit(self._work, call, call.pooled)
 
-    def _work(self, call: _Call, body: bytes, request: PredictRequest | None, kind: Kind | None) -> None:
+    def _work(self, call: _Call, pooled: _Pooled) -> None:
         """Answers a call on the pool, unless nobody waits for it any more."""
-        if call.over:
+        if pooled.over:
             return
         started_ns = time.perf_counter_ns()
-        answer = self._answer(call, body, request)
-        if kind is not None:
-            self._paces.ran_pooled(kind, time.perf_counter_ns() - started_ns)
-        with call.lock:
-            if not call.over:
-                call.due += 1
+        answer = self._answer(call, started_ns)
+        if call.pace is not None:
+            call.pace.ran_pooled(time.perf_counter_ns() - started_ns)
+        with pooled.lock:
+            if not pooled.over:
+                pooled.due += 1
                 call.core.start_server_batch(self._operations(answer), _Step(self._reported, call))
 
-    def _answer(self, call: _Call, body: bytes, request: PredictRequest | None) -> RpcAnswer:
-        now_ns = time.perf_counter_ns()
+    def _answer(self, call: _Call, now_ns: int) -> RpcAnswer:
         if call.deadline_ns is not None and call.deadline_ns <= now_ns:
-            self.calls.metrics.refuse("GRPC", "deadline passed")
-            return RpcAnswer(b"", rpc.status_of(wording.deadline_cannot_be_met(0, 0)), ())
+            return self._late()
+        if call.asked is not None:
+            return self.calls.answer_together((call.asked,))[0]
         timing = Timing(queue_ns=now_ns - call.arrived_ns, deadline_ns=call.deadline_ns)
-        return self.calls.answer(rpc.PREDICT, body, timing, request)
+        return self.calls.answer(rpc.PREDICT, call.body, timing)
+
+    def _late(self) -> RpcAnswer:
+        self.calls.metrics.refuse("GRPC", "deadline passed")
+        return RpcAnswer(b"", rpc.status_of(wording.deadline_cannot_be_met(0, 0)), ())
 
     def _finish(self, call: _Call, answer: RpcAnswer) -> None:
         """Answers a call on the polling thread, and ends it."""
         ending = (*self._operations(answer), cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS))
-        call.core.start_server_batch(ending, _Step(self._reported, call))
+        call.core.start_server_batch(ending, self._answered)
 
     def _operations(self, answer: RpcAnswer) -> tuple[Any, ...]:
         if answer.status is None:
@@ -212,13 +259,16 @@ class FastRpcServer(RpcServer):
         code, details = int(answer.status.code), answer.status.details.encode()
         return self._headers, cygrpc.SendStatusFromServerOperation(answer.metadata, code, details, _NO_FLAGS)
 
-    def _closed(self, event: Any, call: _Call) -> None:
+    def _closed(self, call: _Call) -> None:
         """The caller has its answer, or has gone."""
-        with call.lock:
-            call.over = True
-        self._reported(event, call)
+        assert call.pooled is not None
+        with call.pooled.lock:
+            call.pooled.over = True
+        self._reported(call)
 
-    def _reported(self, _: Any, call: _Call) -> None:
-        with call.lock:
-            call.due -= 1
-            self._open -= not call.due
+    def _reported(self, call: _Call) -> None:
+        assert call.pooled is not None
+        with call.pooled.lock:
+            call.pooled.due -= 1
+            self._open -= not call.pooled.due
+        self._ask()

@@ -13,6 +13,7 @@ from toolkit.core.plugins import RUNTIMES
 from toolkit.core.tensors import Feed, Outputs
 from toolkit.errors import Fault, ServingError, ToolkitError
 from toolkit.serving.servables import (
+    Able,
     Loading,
     OpenedServable,
     Servable,
@@ -62,15 +63,16 @@ class FastestServable:
         told = (f"{name} {', '.join(map(str, chosen))}" for name, chosen in self.choices.items())
         return f"{FASTEST}: {'; '.join(told)}"
 
-    def artifact_for(self, signature: str, feed: Feed) -> str:
-        """The artifact that answers this feed."""
+    def able(self, signature: str, feed: Feed) -> Sequence[Able]:
+        """The artifact that was fastest for so many rows."""
         rows = max((array.shape[0] for array in feed.values() if array.ndim), default=1)
         choices = self.choices[signature]
-        return next((choice.artifact for choice in reversed(choices) if rows >= choice.rows), choices[0].artifact)
+        chosen = next((choice for choice in reversed(choices) if rows >= choice.rows), choices[0])
+        return self.candidates[chosen.artifact].able(signature, feed)
 
     def run(self, signature: str, feed: Feed) -> Outputs:
         """All outputs of a signature."""
-        return self.candidates[self.artifact_for(signature, feed)].run(signature, feed)
+        return self.able(signature, feed)[0].run(feed)
 
     def close(self) -> None:
         """Closes every candidate."""

@@ -69,6 +69,7 @@ class Loads:
     def close(self, model: ModelVersions, version: Version) -> None:
         """Ends a version that nobody holds; the lock is held, so closing happens elsewhere."""
         servable, version.servable = version.servable, None
+        version.known.clear()
         self._aside(lambda: self._close(model, version, servable))
 
     def join(self, timeout_s: float) -> None:

@@ -1,11 +1,14 @@
 """Counts and times requests and batches: TensorFlow Serving's metrics under its names, and histograms of our own."""
 
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import NamedTuple
 
+import numpy as np
 import prometheus_client
-from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge, Info
 from prometheus_client.core import Metric
 
 from toolkit.serving.batch_queue import Gathered
@@ -22,12 +25,14 @@ _ROW_BUCKETS = tuple(float(2**power) for power in range(14))
 _QUEUE_BUCKETS = tuple(100 * 1.2**power for power in range(52))
 # Seconds, close together where models answer: a quantile read from them is off by a fifth at most.
 _PHASE_BUCKETS = tuple(1e-5 * 1.45**power for power in range(38))
+# Requests of a kind are counted together: a dozen at once costs as much as one.
+_TOGETHER = 512
+_COMPUTE = 1 + PHASES.index("compute")
 # Every counter and histogram would get a twin with the time of its making.
 prometheus_client.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 
-@dataclass(frozen=True, slots=True)
-class Observation:
+class Observation(NamedTuple):
     """One finished request.
 
     Args:
@@ -53,6 +58,8 @@ class Metrics:
     def __init__(self, known: Callable[[str], bool] = bool) -> None:
         self.registry = CollectorRegistry()
         self._known = known
+        # By this `tfx-export doctor --server` sees a server that is older than what exported its models.
+        Info("tfx_build", "What serves.", registry=self.registry).info({"tensorflow": version("tensorflow")})
         self._requests = self._counts("request_count", "The total number of requests.", ("model_name", "status"))
         latency, runtime = ("model_name", "API", "entrypoint", "status"), ("model_name", "API", "runtime")
         name, text = f"{_PREFIX}request_latency", "Microseconds of a whole request."
@@ -93,26 +100,38 @@ class Metrics:
 
     def observe(self, seen: Observation, timing: Timing) -> None:
         """A request was answered."""
-        key = (seen.model, seen.api, seen.entrypoint, seen.code)
+        key = seen[:4]
         cells = self._cells.get(key)
         if cells is None:
             if not self._known(seen.model):
                 return
             cells = self._cells.setdefault(key, self._cells_of(seen))
-        cells.latency.observe(seen.elapsed_ns / 1e3)
-        if seen.api in _RUNS:
-            self._requests.add(seen.model, seen.code.name)
-        if seen.code is Code.OK and timing.compute_ns:
-            cells.runtime.observe(timing.compute_ns / 1e3)
-            for phase, cell in cells.phases:
-                cell.observe(getattr(timing, phase) / 1e9)
+        seen_ns = (seen.elapsed_ns, timing.queue_ns, timing.parse_ns, timing.compute_ns, timing.encode_ns)
+        cells.waiting.append(seen_ns)
+        if len(cells.waiting) >= _TOGETHER:
+            self._count(seen.code, cells)
 
     def _cells_of(self, seen: Observation) -> "_Cells":
         return _Cells(
+            (seen.model, seen.code.name) if seen.api in _RUNS else None,
             self._latency.labels(seen.model, seen.api, seen.entrypoint, seen.code.name),
             self._runtime.labels(seen.model, seen.api, "TF1"),
-            [(f"{phase}_ns", self._phases.labels(seen.model, seen.api, phase)) for phase in PHASES],
+            [self._phases.labels(seen.model, seen.api, phase) for phase in PHASES],
         )
+
+    def _count(self, code: Code, cells: "_Cells") -> None:
+        """Counts what waits for it."""
+        with cells.counting:
+            count = len(cells.waiting)  # whoever observes meanwhile may still add to the list
+            rows = np.array(cells.waiting[:count], np.float64).reshape(count, 1 + len(PHASES))
+            del cells.waiting[:count]
+        cells.latency.observe_all(rows[:, 0] / 1e3)
+        if cells.counted is not None and count:
+            self._requests.add(*cells.counted, count=count)
+        ran = rows[rows[:, _COMPUTE] > 0] if code is Code.OK else rows[:0]
+        cells.runtime.observe_all(ran[:, _COMPUTE] / 1e3)
+        for at, cell in enumerate(cells.phases, 1):
+            cell.observe_all(ran[:, at] / 1e9)
 
     def refuse(self, entrypoint: str, reason: str) -> None:
         """A request was refused before it cost work."""
@@ -136,6 +155,8 @@ class Metrics:
 
     def page(self) -> bytes:
         """The metrics as Prometheus reads them."""
+        for (*_, code), cells in list(self._cells.items()):
+            self._count(code, cells)
         shown = prometheus_client.generate_latest(self.registry)
         # The library names the type of a counter with a suffix that TensorFlow Serving's counters do not have.
         for name in (self._requests.name.encode(), self._batches.name.encode()):
@@ -148,11 +169,19 @@ _RUNS = frozenset({"Predict", "Classify", "Regress", "MultiInference"})
 
 @dataclass(frozen=True, slots=True)
 class _Cells:
-    """The cells that requests of one kind fall into, looked up once."""
+    """The cells that requests of one kind fall into, looked up once, and those that are still to be counted.
 
+    Args:
+        counted: the labels of their count, where they have one.
+        waiting: nanoseconds of each request in all and in each phase.
+    """
+
+    counted: tuple[str, str] | None
     latency: Cell
     runtime: Cell
-    phases: list[tuple[str, Cell]]
+    phases: Sequence[Cell]
+    waiting: list[tuple[int, ...]] = field(default_factory=list)
+    counting: threading.Lock = field(default_factory=threading.Lock)
 
 
 class _Counts:
@@ -163,10 +192,10 @@ class _Counts:
         self._found: dict[tuple[str, ...], int] = {} if labels else {(): 0}
         self._lock = threading.Lock()
 
-    def add(self, *values: str) -> None:
-        """One more."""
+    def add(self, *values: str, count: int = 1) -> None:
+        """So many more."""
         with self._lock:
-            self._found[values] = self._found.get(values, 0) + 1
+            self._found[values] = self._found.get(values, 0) + count
 
     def collect(self) -> Iterator[Metric]:
         """The counts, as the library asks for them."""

@@ -2,61 +2,72 @@
 
 from dataclasses import dataclass, field
 
-from toolkit.wire.messages import Target
+from toolkit.wire.fast_predict import Kind
 
-# What asks alike takes alike: the model, version and signature, and the size of the request.
-Kind = tuple[Target, int]
 # Below this, handing a call to another thread and back costs more than the call (docs/performance.md).
 SHORT_NS = 300_000
 # No busy machine makes a short call as long as this.
 LONG_NS = 10_000_000
-_CALLS_KEPT = 4
+_SLOW_IN_A_ROW = 4
+_SLOWLY = 2  # one call moves the usual time by a quarter of what it differs
 _CALLS_BETWEEN_TRIALS = 100
 _KINDS_KEPT = 4096
 
 
 @dataclass(slots=True)
-class _Pace:
-    """The last times on the polling thread; how many calls go to the pool before the next one there, and their best."""
+class Pace:
+    """How long one kind takes. May be used from several threads; a time that gets lost does no harm.
 
-    last_ns: tuple[int, ...] = ()
-    pooled: int = 0
+    Only times on the polling thread count: on the pool calls slow each other, and every one of them looks long. So a
+    kind that went to the pool is tried again now and then, unless even the pool says that it is long beyond doubt.
+
+    Args:
+        usual_ns: about what one takes on the polling thread.
+        slow: how many in a row took too long there.
+        pooled: how many calls go to the pool before the next one there; the first one ever, often cold, does.
+        least_pooled_ns: the best of those.
+    """
+
+    usual_ns: int = 0
+    slow: int = 0
+    pooled: int = 1
     least_pooled_ns: int = LONG_NS
+
+    @property
+    def short(self) -> bool:
+        """Whether the next call may run on the polling thread."""
+        return not self.pooled
+
+    def ran(self, took_ns: int) -> None:
+        """A call took so long on the polling thread."""
+        self.usual_ns += (took_ns - self.usual_ns) >> _SLOWLY
+        if took_ns < SHORT_NS:
+            self.slow = 0
+            return
+        self.slow += 1
+        # The first ones of a trial still meet the crowd on the pool.
+        if self.slow >= _SLOW_IN_A_ROW or took_ns > LONG_NS:
+            self.slow, self.pooled, self.least_pooled_ns = 0, _CALLS_BETWEEN_TRIALS, LONG_NS
+
+    def ran_pooled(self, took_ns: int) -> None:
+        """A call took so long on the pool."""
+        self.least_pooled_ns = min(self.least_pooled_ns, took_ns)
+        self.pooled = max(0, self.pooled - 1)
+        if not self.pooled and self.least_pooled_ns >= LONG_NS:
+            self.pooled = _CALLS_BETWEEN_TRIALS
 
 
 @dataclass
 class Paces:
-    """The pace of each kind. May be used from several threads; a time that gets lost does no harm.
+    """The pace of each kind. May be used from several threads."""
 
-    Only times on the polling thread count: on the pool calls slow each other, and every one of them looks long. So a
-    kind that went to the pool is tried again now and then, unless even the pool says that it is long beyond doubt.
-    """
+    _paces: dict[Kind, Pace] = field(default_factory=dict)
 
-    _paces: dict[Kind, _Pace] = field(default_factory=dict)
-
-    def short(self, kind: Kind) -> bool:
-        """Whether the next call of this kind may run on the polling thread; the first one, often cold, may not."""
+    def of(self, kind: Kind) -> Pace:
+        """The pace of a kind."""
         pace = self._paces.get(kind)
-        return pace is not None and not pace.pooled
-
-    def ran(self, kind: Kind, took_ns: int) -> None:
-        """A call took so long on the polling thread."""
-        pace = self._paces.get(kind) or self._new(kind)
-        pace.last_ns = (*pace.last_ns[1 - _CALLS_KEPT :], took_ns)
-        # The first ones of a trial still meet the crowd on the pool.
-        tried = len(pace.last_ns) == _CALLS_KEPT and min(pace.last_ns) >= SHORT_NS
-        if tried or took_ns > LONG_NS:
-            pace.last_ns, pace.pooled, pace.least_pooled_ns = (), _CALLS_BETWEEN_TRIALS, LONG_NS
-
-    def ran_pooled(self, kind: Kind, took_ns: int) -> None:
-        """A call took so long on the pool."""
-        pace = self._paces.get(kind) or self._new(kind)
-        pace.least_pooled_ns = min(pace.least_pooled_ns, took_ns)
-        pace.pooled = max(0, pace.pooled - 1)
-        if not pace.pooled and pace.least_pooled_ns >= LONG_NS:
-            pace.pooled = _CALLS_BETWEEN_TRIALS
-
-    def _new(self, kind: Kind) -> _Pace:
-        if len(self._paces) >= _KINDS_KEPT:
-            self._paces.clear()
-        return self._paces.setdefault(kind, _Pace())
+        if pace is None:
+            if len(self._paces) >= _KINDS_KEPT:
+                self._paces.clear()
+            pace = self._paces.setdefault(kind, Pace())
+        return pace

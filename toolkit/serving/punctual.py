@@ -4,8 +4,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from toolkit.core.tensors import Outputs
-from toolkit.serving.engine import Runs
+from toolkit.core.tensors import Feed, Outputs
+from toolkit.serving.engine import Run, Runs
 from toolkit.serving.library import Lease
 from toolkit.serving.timing import Timing
 from toolkit.wire import wording
@@ -19,8 +19,22 @@ _RECENT_NS = 1_000_000_000
 class _Pace:
     """The least that a signature needed of late, and until when that counts."""
 
-    least_ns: int
-    until_ns: int
+    least_ns: int = 0
+    until_ns: int = 0
+
+    def check(self, deadline_ns: int, now_ns: int) -> None:
+        """Raises where a deadline cannot be met."""
+        left_ns = deadline_ns - now_ns
+        needed_ns = self.least_ns if now_ns < self.until_ns else 0
+        if left_ns <= needed_ns:
+            raise wording.deadline_cannot_be_met(left_ns / 1e6, needed_ns / 1e6)
+
+    def learn(self, took_ns: int, now_ns: int) -> None:
+        """A run took so long."""
+        if took_ns < self.least_ns or now_ns >= self.until_ns:
+            if now_ns >= self.until_ns:
+                self.until_ns = now_ns + _RECENT_NS
+            self.least_ns = took_ns
 
 
 @dataclass
@@ -41,26 +55,19 @@ class PunctualRuns:
         Raises:
             ServingError: the deadline has passed, or will have before the model can answer.
         """
-        key = (lease.target.model, lease.version, plan.signature.name)
-        if timing.deadline_ns is not None:
-            self._check(key, timing.deadline_ns)
-        before_ns = timing.compute_ns
-        outputs = self.inner.run(lease, plan, timing)
-        self._learn(key, timing.compute_ns - before_ns)
-        return outputs
+        return self.bind(lease, plan)(plan.feed, timing)
 
-    def _check(self, key: tuple[str, int, str], deadline_ns: int) -> None:
-        now_ns = self.clock()
-        left_ns = deadline_ns - now_ns
-        pace = self._paces.get(key)
-        needed_ns = pace.least_ns if pace is not None and now_ns < pace.until_ns else 0
-        if left_ns <= needed_ns:
-            raise wording.deadline_cannot_be_met(left_ns / 1e6, needed_ns / 1e6)
+    def bind(self, lease: Lease, plan: Plan) -> Run:
+        """The same for plans that differ from this one in their values alone."""
+        run, clock = self.inner.bind(lease, plan), self.clock
+        pace = self._paces.setdefault((lease.target.model, lease.version, plan.signature.name), _Pace())
 
-    def _learn(self, key: tuple[str, int, str], took_ns: int) -> None:
-        now_ns = self.clock()
-        pace = self._paces.get(key)
-        if pace is None or now_ns >= pace.until_ns:
-            self._paces[key] = _Pace(took_ns, now_ns + _RECENT_NS)
-        elif took_ns < pace.least_ns:
-            pace.least_ns = took_ns
+        def punctually(feed: Feed, timing: Timing) -> Outputs:
+            if timing.deadline_ns is not None:
+                pace.check(timing.deadline_ns, clock())
+            before_ns = timing.compute_ns
+            outputs = run(feed, timing)
+            pace.learn(timing.compute_ns - before_ns, clock())
+            return outputs
+
+        return punctually

@@ -2,18 +2,19 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from toolkit.errors import Fault, ServingError, ToolkitError
-from toolkit.serving.engine import Engine
+from toolkit.serving.engine import Engine, Prepared
 from toolkit.serving.metrics import Metrics, Observation
 from toolkit.serving.timing import Timing
 from toolkit.wire import rpc, rpc_examples, rpc_models
 from toolkit.wire.codes import Code
-from toolkit.wire.fast_predict import PredictReader, PredictWriter
-from toolkit.wire.messages import MultiRequest, PredictRequest
+from toolkit.wire.fast_answers import PredictWriter
+from toolkit.wire.fast_predict import Form, PredictReader
+from toolkit.wire.messages import MultiRequest, PredictResponse
 from toolkit.wire.rpc import RpcStatus
 
 log = logging.getLogger(__name__)
@@ -21,8 +22,7 @@ log = logging.getLogger(__name__)
 RETRY_HINT = (("grpc-retry-pushback-ms", "50"),)
 
 
-@dataclass(frozen=True, slots=True)
-class RpcAnswer:
+class RpcAnswer(NamedTuple):
     """What goes back: the body of a call that went well, or its status; and trailing metadata."""
 
     body: bytes
@@ -44,8 +44,30 @@ class Answering(Protocol):
     def knows(self, method: str) -> bool:
         """Whether there is such a method."""
 
-    def answer(self, method: str, body: bytes, timing: Timing, request: PredictRequest | None = None) -> RpcAnswer:
-        """What a call is answered with; never raises."""
+    def answer(self, method: str, body: bytes, timing: Timing, form: Form | None = None) -> RpcAnswer:
+        """What a call is answered with; never raises. A transport may have found a Predict's form already."""
+
+    def answer_together(self, calls: "Sequence[Asked]") -> list[RpcAnswer]:
+        """What several Predicts are answered with, in their order; never raises."""
+
+
+@dataclass(slots=True)
+class Asked:
+    """A Predict of a known form while it is answered.
+
+    Args:
+        arrived_ns: when it came, by time.perf_counter_ns.
+        prepared: what has to be run; then what it gave, and then its bytes, or the status of what went wrong.
+    """
+
+    form: Form
+    body: bytes
+    timing: Timing
+    arrived_ns: int
+    prepared: Prepared | None = None
+    response: PredictResponse | None = None
+    answer: bytes = b""
+    status: RpcStatus | None = None
 
 
 @dataclass(slots=True)
@@ -56,7 +78,7 @@ class _Call:
     engine: Engine
     body: bytes
     timing: Timing
-    request: PredictRequest | None
+    form: Form | None
     model: str = ""
 
 
@@ -74,25 +96,68 @@ class RpcCalls:
     reader: PredictReader = field(default_factory=PredictReader)
     writer: PredictWriter = field(default_factory=PredictWriter)
 
-    def answer(self, method: str, body: bytes, timing: Timing, request: PredictRequest | None = None) -> RpcAnswer:
-        """What a call is answered with; never raises. A transport may have read the request already."""
+    def answer(self, method: str, body: bytes, timing: Timing, form: Form | None = None) -> RpcAnswer:
+        """What a call is answered with; never raises. A transport may have found a Predict's form already."""
         started_ns = time.perf_counter_ns()
-        call = _Call(self, self.engine, body, timing, request)
-        code = Code.OK
+        call = _Call(self, self.engine, body, timing, form)
+        found, status = b"", None
         try:
-            found, status = _METHODS[method](call), None
-        except ToolkitError as error:
-            found, status = b"", rpc.status_of(error)
-        except Exception as error:  # one request must not end the server, and its client must learn the cause
-            log.exception("%s", method)
-            unexpected = ServingError(f"{type(error).__name__}: {error}", hint="see the log", fault=Fault.INTERNAL)
-            found, status = b"", rpc.status_of(unexpected)
-        if status is not None:
-            code = status.code
-        elapsed_ns = time.perf_counter_ns() - started_ns
-        self.metrics.observe(Observation(call.model, METHOD_NAMES[method], "GRPC", code, elapsed_ns), timing)
-        hint = RETRY_HINT if code in (Code.RESOURCE_EXHAUSTED, Code.UNAVAILABLE) else ()
-        return RpcAnswer(found, status, (*timing.as_metadata(), *hint))
+            found = _METHODS[method](call)
+        except Exception as error:  # noqa: BLE001  # one request must not end the server
+            status = _status_of(method, error)
+        code = Code.OK if status is None else status.code
+        seen = Observation(call.model, METHOD_NAMES[method], "GRPC", code, time.perf_counter_ns() - started_ns)
+        return self._answer(found, status, seen, timing)
+
+    def answer_together(self, calls: Sequence[Asked]) -> list[RpcAnswer]:
+        """What several Predicts are answered with, in their order; never raises.
+
+        First all are read, then all run, then all written. Each of these has more code and weights than fit the core's
+        cache: taking turns for every single call makes all of them nearly twice as slow (docs/performance.md).
+        """
+        started_ns = time.perf_counter_ns()
+        for step in (self._prepare, self._run, self._write):
+            for asked in calls:
+                if asked.status is None:
+                    try:
+                        step(asked)
+                    except Exception as error:  # noqa: BLE001  # one request must not end the server
+                        asked.status = _status_of(rpc.PREDICT, error)
+        return [self._answer_of(asked, started_ns) for asked in calls]
+
+    def _answer_of(self, asked: Asked, started_ns: int) -> RpcAnswer:
+        now_ns, timing = time.perf_counter_ns(), asked.timing
+        # Between its own steps it waited for those of the others.
+        timing.queue_ns = now_ns - asked.arrived_ns - timing.parse_ns - timing.compute_ns - timing.encode_ns
+        code = Code.OK if asked.status is None else asked.status.code
+        seen = Observation(asked.form.target.model, "Predict", "GRPC", code, now_ns - started_ns)
+        return self._answer(asked.answer, asked.status, seen, timing)
+
+    def _answer(self, found: bytes, status: RpcStatus | None, seen: Observation, timing: Timing) -> RpcAnswer:
+        self.metrics.observe(seen, timing)
+        metadata = timing.as_metadata()
+        if seen.code is Code.RESOURCE_EXHAUSTED or seen.code is Code.UNAVAILABLE:
+            metadata += RETRY_HINT
+        return RpcAnswer(found, status, metadata)
+
+    def _prepare(self, asked: Asked) -> None:
+        asked.prepared = self.engine.prepare_form(asked.form, asked.body, asked.timing)
+
+    def _run(self, asked: Asked) -> None:
+        assert asked.prepared is not None
+        asked.response = self.engine.run(asked.prepared, asked.timing)
+
+    def _write(self, asked: Asked) -> None:
+        assert asked.response is not None
+        asked.answer = self.written(asked.response, asked.timing)
+
+    def written(self, response: PredictResponse, timing: Timing) -> bytes:
+        """The bytes of a Predict's answer."""
+        started_ns = time.perf_counter_ns()
+        content = self.content
+        found = rpc.encode_predict_response(response, content=True) if content else self.writer.write(response)
+        timing.encode_ns += time.perf_counter_ns() - started_ns
+        return found
 
     @staticmethod
     def knows(method: str) -> bool:
@@ -100,15 +165,29 @@ class RpcCalls:
         return method in _METHODS
 
 
+def _status_of(method: str, error: Exception) -> RpcStatus:
+    """What a call that went wrong ends with."""
+    if isinstance(error, ToolkitError):
+        return rpc.status_of(error)
+    # Its client must learn the cause.
+    log.error("%s", method, exc_info=error)
+    return rpc.status_of(ServingError(f"{type(error).__name__}: {error}", hint="see the log", fault=Fault.INTERNAL))
+
+
 def _predict(call: _Call) -> bytes:
-    with call.timing.phase("parse"):
-        request = call.request or call.calls.reader.read(call.body) or rpc.decode_predict_request(call.body)
-    call.model = request.target.model
-    response = call.engine.predict(request, call.timing)
-    with call.timing.phase("encode"):
-        if call.calls.content:
-            return rpc.encode_predict_response(response, content=True)
-        return call.calls.writer.write(response)
+    calls, timing, form = call.calls, call.timing, call.form
+    if form is None:
+        with timing.phase("parse"):
+            form = calls.reader.read(call.body)
+    if form is None:
+        with timing.phase("parse"):
+            request = rpc.decode_predict_request(call.body)
+        call.model = request.target.model
+        response = call.engine.predict(request, timing)
+    else:
+        call.model = form.target.model
+        response = call.engine.run(call.engine.prepare_form(form, call.body, timing), timing)
+    return calls.written(response, timing)
 
 
 def _classify(call: _Call) -> bytes:

@@ -2,11 +2,11 @@
 
 import queue
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from toolkit.core.artifact import MANIFEST, Artifact, Manifest
 from toolkit.core.plugins import FORMATS, RUNTIMES, Opening, Runtime
@@ -21,6 +21,13 @@ from toolkit.wire.signatures import ServedSignature, read_saved_model, write_sig
 SAVED_MODEL = "saved_model.pb"
 TFLITE_FILE = "model.tflite"
 BATCHING_FILE = "batching_params.pbtxt"
+
+
+class Able(NamedTuple):
+    """One artifact that can answer feeds of some shape."""
+
+    artifact: str
+    run: Callable[[Feed], Outputs]
 
 
 class Servable(Protocol):
@@ -38,8 +45,8 @@ class Servable(Protocol):
     def batching(self) -> BatchingParameters | None:
         """Batching parameters that the version brings along, if any."""
 
-    def artifact_for(self, signature: str, feed: Feed) -> str:
-        """Which artifact answers this feed."""
+    def able(self, signature: str, feed: Feed) -> Sequence[Able]:
+        """What answers feeds of this shape: the best first, then what may where that one refuses them."""
 
     def run(self, signature: str, feed: Feed) -> Outputs:
         """All outputs of a signature."""
@@ -81,27 +88,21 @@ class _Pool:
     def run(self, feed: Feed) -> Outputs:
         if self.concurrent:
             return self.runners[0].run(feed)
-        runner = self._take()
+        with self._lock:
+            # The one that ran last: its weights are still in the core's cache, half the time of a small model.
+            runner = self._idle.pop() if self._idle else None
+            self._waiting += runner is None
+        if runner is None:
+            runner = self._handed.get()
         try:
             return runner.run(feed)
         finally:
-            self._give_back(runner)
-
-    def _take(self) -> Runner:
-        with self._lock:
-            if self._idle:
-                # The one that ran last: its weights are still in the core's cache, half the time of a small model.
-                return self._idle.pop()
-            self._waiting += 1
-        return self._handed.get()
-
-    def _give_back(self, runner: Runner) -> None:
-        with self._lock:
-            if not self._waiting:
-                self._idle.append(runner)
-                return
-            self._waiting -= 1
-        self._handed.put(runner)
+            with self._lock:
+                if self._waiting:
+                    self._waiting -= 1
+                    self._handed.put(runner)
+                else:
+                    self._idle.append(runner)
 
 
 @dataclass(eq=False)  # batching keeps a queue for each one
@@ -118,14 +119,14 @@ class OpenedServable:
     _pools: dict[str, _Pool] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def artifact_for(self, signature: str, feed: Feed) -> str:
+    def able(self, signature: str, feed: Feed) -> Sequence[Able]:
         """The one artifact."""
-        return self.artifact
+        pool = self._pools.get(signature) or self.open(signature)
+        return (Able(self.artifact, pool.run),)
 
     def run(self, signature: str, feed: Feed) -> Outputs:
         """All outputs of a signature."""
-        pool = self._pools.get(signature) or self.open(signature)
-        return pool.run(feed)
+        return self.able(signature, feed)[0].run(feed)
 
     def open(self, signature: str) -> _Pool:
         """The runners of a signature."""

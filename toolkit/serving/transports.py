@@ -3,7 +3,7 @@
 import logging
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -11,13 +11,13 @@ from typing import Any
 import grpc
 
 from toolkit.serving.metrics import Metrics
-from toolkit.serving.rpc_calls import Answering, RpcAnswer
+from toolkit.serving.rpc_calls import Answering, Asked, RpcAnswer
 from toolkit.serving.rpc_server import RpcListening, RpcServer
 from toolkit.serving.timing import Timing
 from toolkit.serving.transport import Capacity
 from toolkit.wire import rpc
-from toolkit.wire.fast_predict import PredictReader
-from toolkit.wire.messages import PredictRequest, Target
+from toolkit.wire.fast_predict import Form, PredictReader
+from toolkit.wire.messages import Target
 
 log = logging.getLogger(__name__)
 FAST, PUBLIC = "fast", "public"
@@ -87,12 +87,15 @@ def _fault_of(channel: Any) -> str | None:
     return None
 
 
+_FORM = Form((), Target("echo"), (), (), ("echo", None, None, "", 0))
+
+
 class _SameReader(PredictReader):
     """Takes any bytes for one usual request."""
 
-    def read(self, body: bytes) -> PredictRequest | None:
-        """The same request always."""
-        return PredictRequest(Target("echo"), {})
+    def read(self, body: bytes) -> Form | None:
+        """The same form always."""
+        return _FORM
 
 
 @dataclass
@@ -106,7 +109,11 @@ class _Echo:
         """Whether there is such a method."""
         return method != "/unknown/Method"
 
-    def answer(self, method: str, body: bytes, timing: Timing, request: PredictRequest | None = None) -> RpcAnswer:
+    def answer(self, method: str, body: bytes, timing: Timing, form: Form | None = None) -> RpcAnswer:
         """The same bytes."""
         timing.artifact = "echo"
         return RpcAnswer(body, None, timing.as_metadata())
+
+    def answer_together(self, calls: Sequence[Asked]) -> list[RpcAnswer]:
+        """The same for each."""
+        return [self.answer(rpc.PREDICT, asked.body, asked.timing) for asked in calls]
