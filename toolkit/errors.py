@@ -1,6 +1,6 @@
 """Every deliberate error: what happened, what to type next, its exit code and its transport-free fault."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import Enum, IntEnum
 
 
@@ -95,7 +95,15 @@ class ExportError(ToolkitError):
 
 
 class UnsupportedError(ExportError):
-    """A format cannot hold this model; the artifact is skipped and says why."""
+    """A format cannot hold this model; the artifact is skipped and says why.
+
+    Args:
+        ops: the op types that a converter turned out to lack, if that is why.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", ops: Iterable[str] = ()) -> None:
+        super().__init__(message, hint=hint)
+        self.ops = frozenset(ops)
 
 
 class ParityError(ToolkitError):

@@ -91,6 +91,8 @@ class TracedModel:
         callables: name to the tf.function that the concrete function is one trace of.
         baseline: `restored` where the source is a SavedModel, whose signatures stand in for the lost eager form.
         saved: a SavedModel of these very signatures, where one is written already.
+        cut: name to inputs and outputs that the author's signature does not have, since the model was split there:
+            their first dimensions need not count the rows of a batch.
     """
 
     spec: ModelSpec
@@ -103,3 +105,4 @@ class TracedModel:
     callables: Mapping[str, Any] = field(default_factory=dict)
     baseline: str = "eager"
     saved: Path | None = None
+    cut: Mapping[str, frozenset[str]] = field(default_factory=dict)

@@ -12,24 +12,42 @@ from toolkit.errors import ExportError, UnsupportedError
 from toolkit.formats.rewrites import onnx_handlers
 from toolkit.formats.rewrites.apart import attach, large_weights
 from toolkit.formats.rewrites.frozen import Frozen, freeze
+from toolkit.formats.rewrites.kinds import Lacks
 from toolkit.formats.rewrites.rewrite import rewritten
+from toolkit.formats.rewrites.split import export_split
 
 OPSET = 18  # the highest that tf2onnx 1.17 writes
 # An ONNX file is one protobuf message, which cannot be larger.
 LIMIT_BYTES = 2 * 1024**3
+# onnxruntime moves text about and does no more with it.
+_TEXT = ("Identity", "IdentityN", "Tile", "GatherV2", "Reshape", "ConcatV2", "Pack", "ExpandDims", "Squeeze")
+LACKS = Lacks("ONNX", strings=frozenset({*_TEXT, "Shape", "Size", "StridedSlice", "Const", "Placeholder"}))
 
 
 def export(traced: TracedModel, directory: Path) -> Sequence[str]:
+    """One `<signature>.onnx` per signature; what ONNX lacks stays with TensorFlow beside it."""
+    return export_split(traced, directory, LACKS, export_whole)
+
+
+def export_whole(traced: TracedModel, directory: Path) -> Sequence[str]:
     """One `<signature>.onnx` per signature."""
     import onnx
 
     notes: list[str] = []
     for name, function in traced.functions.items():
         frozen = rewritten(freeze(function, name, large_weights(function)), "onnx")
-        model = convert(frozen, traced.signatures[name])
+        model = convert(frozen, _declared(traced, name))
         onnx.save(model, str(directory / f"{name}.onnx"))
         notes += [note for note in frozen.notes if note not in notes]
     return notes
+
+
+def _declared(traced: TracedModel, name: str) -> Signature:
+    """The signature without what a split made of it, whose first dimensions may count anything."""
+    whole, cut = traced.signatures[name], traced.cut.get(name, frozenset())
+    sides = (whole.inputs, whole.outputs)
+    inputs, outputs = ({key: spec for key, spec in side.items() if key not in cut} for side in sides)
+    return Signature(inputs, outputs, whole.method)
 
 
 def convert(frozen: Frozen, signature: Signature) -> Any:
@@ -94,7 +112,9 @@ def _refuse_leftovers(model: Any) -> None:
     if left:
         found = sorted({f"{node.op_type} (layer {node.name.rpartition('/')[0] or node.name})" for node in left})
         raise UnsupportedError(
-            f"ONNX has no {', '.join(found)}", hint="replace the op by ones that ONNX has, or serve the SavedModel"
+            f"ONNX has no {', '.join(found)}",
+            hint="replace the op by ones that ONNX has, or serve the SavedModel",
+            ops={node.op_type for node in left},
         )
 
 

@@ -8,14 +8,23 @@ from typing import Any
 from toolkit.core.model import TracedModel
 from toolkit.core.plugins import Format
 from toolkit.errors import ExportError, UnsupportedError
+from toolkit.formats.rewrites.kinds import Lacks
 from toolkit.formats.rewrites.sources import sources
+from toolkit.formats.rewrites.split import export_split
 from toolkit.graphs.census import STATE_WRITES, layers_of
 
 # A flatbuffer's offsets are 32 bits wide; past this the converter dies or writes a file that nothing opens.
 LIMIT_BYTES = 2 * 1024**3
+# Its string ops run in no plain runtime.
+LACKS = Lacks("TFLite")
 
 
 def export(traced: TracedModel, directory: Path) -> Sequence[str]:
+    """One `<signature>.tflite` per signature; what TFLite lacks stays with TensorFlow beside it."""
+    return export_split(traced, directory, LACKS, export_whole)
+
+
+def export_whole(traced: TracedModel, directory: Path) -> Sequence[str]:
     """One `<signature>.tflite` per signature, without optimisation so that parity can be tight."""
     refuse(traced)
     notes: list[str] = []
@@ -28,13 +37,7 @@ def export(traced: TracedModel, directory: Path) -> Sequence[str]:
 
 def refuse(traced: TracedModel) -> None:
     """Raises UnsupportedError for what TFLite cannot hold for certain, before the converter dies of it."""
-    _refuse_shared_state(traced)
-    for name in traced.functions:
-        _refuse(traced, name)
-
-
-def _refuse_shared_state(traced: TracedModel) -> None:
-    """Each file keeps its own state: what one signature counts another would never see."""
+    # Each file keeps its own state: what one signature counts another would never see.
     for name, function in traced.functions.items():
         writes = layers_of(function.graph.as_graph_def(), *STATE_WRITES)
         if writes and len(traced.functions) > 1:
@@ -68,23 +71,6 @@ def convert(saved: Path, name: str, function: Any) -> bytes:
     return content
 
 
-def _refuse(traced: TracedModel, name: str) -> None:
-    function = traced.functions[name]
-    for key, spec in {**traced.signatures[name].inputs, **traced.signatures[name].outputs}.items():
-        if spec.dtype == "string":
-            raise UnsupportedError(
-                f"'{key}' of '{name}' is a string tensor, and TFLite's string ops do not run in a plain runtime",
-                hint="serve the SavedModel, or export the numeric part of the model as a model of its own",
-            )
-    missing = layers_of(function.graph.as_graph_def(), "LookupTable", "ParseExample", "DecodeJpeg")
-    if missing:
-        named = ", ".join(f"{op} (layer {layer})" for op, layer in missing.items())
-        raise UnsupportedError(
-            f"TFLite has no {named} of '{name}'",
-            hint="serve the SavedModel, or move these layers out of the exported model",
-        )
-
-
 def _converter_error(name: str, function: Any, text: str) -> ExportError:
     graph_def = function.graph.as_graph_def()
     if "element_shape to be static" in text or "TensorListReserve" in text:
@@ -103,6 +89,7 @@ def _converter_error(name: str, function: Any, text: str) -> ExportError:
         return UnsupportedError(
             f"TFLite has no {named} of '{name}'",
             hint="replace the op by ones that TFLite has, or serve the SavedModel or ONNX",
+            ops=missing,
         )
     lines = [line.strip() for line in text.splitlines() if line.strip()] or ["no reason given"]
     telling = next((line for line in lines if "error" in line.lower()), lines[0])

@@ -47,4 +47,4 @@ def layer_of(node_name: str) -> str:
         for part in node_name.split("/")[:-1]
         if not part.startswith(("StatefulPartitionedCall", "PartitionedCall"))
     ]
-    return "/".join(parts) or node_name
+    return "/".join(parts) or node_name.rpartition("/")[2]

@@ -1,21 +1,27 @@
 """Runs an ONNX file in onnxruntime."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from toolkit.core.plugins import Opening, Runtime
 from toolkit.core.runner import FunctionRunner, Runner
 from toolkit.core.tensors import Feed, Outputs, Signature, TensorSpec, as_array
 from toolkit.errors import Fault, ParityError, RunError, UnavailableError
+from toolkit.runtimes.split.joined import joined
 
 # An output called like an input carries this mark in the file, since one ONNX graph cannot hold both names.
 MARK = "__out"
 _TYPES = {"float": "float32", "double": "float64"}
 
 
+def open_runner(opening: Opening) -> AbstractContextManager[Runner]:
+    """A Runner over the file, and over what TensorFlow runs around it where the signature is split."""
+    return joined(opening, open_file)
+
+
 @contextmanager
-def open_runner(opening: Opening) -> Iterator[Runner]:
+def open_file(opening: Opening) -> Iterator[Runner]:
     """A Runner over one InferenceSession on the CPU."""
     session = _session(opening)
     ours = {value.name: value.name.removesuffix(MARK) for value in session.get_outputs()}

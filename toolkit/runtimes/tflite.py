@@ -1,17 +1,23 @@
 """Runs a TFLite flatbuffer in LiteRT, addressing tensors by signature name."""
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from toolkit.core.plugins import Opening, Runtime
 from toolkit.core.runner import FunctionRunner, Runner
 from toolkit.core.tensors import Feed, Outputs, Signature, TensorSpec, dtype_name
 from toolkit.errors import CatalogError, Fault, ParityError, RunError, UnavailableError, nearest
+from toolkit.runtimes.split.joined import joined
+
+
+def open_runner(opening: Opening) -> AbstractContextManager[Runner]:
+    """A Runner over the file, and over what TensorFlow runs around it where the signature is split."""
+    return joined(opening, open_file)
 
 
 @contextmanager
-def open_runner(opening: Opening) -> Iterator[Runner]:
+def open_file(opening: Opening) -> Iterator[Runner]:
     """A Runner over `ai_edge_litert.interpreter.Interpreter` and its signature runner."""
     interpreter = _interpreter(opening)
     known = interpreter.get_signature_list()

@@ -40,7 +40,7 @@ def freeze(function: Any, signature: str, apart: Mapping[str, Any] | None = None
     weights = dict(apart or {})
     constant = _without_variables(function, weights)
     graph_def = constant.graph.as_graph_def(add_shapes=True)
-    inlined = _allow_inlining(graph_def)
+    inlined = allow_inlining(graph_def)
     read = only_read(graph_def, weights)
     if len(read) < len(weights):
         return freeze(function, signature, {name: weights[name] for name in read})
@@ -96,7 +96,7 @@ def _refuse_state(function: Any, signature: str) -> None:
         )
 
 
-def _allow_inlining(graph_def: Any) -> int:
+def allow_inlining(graph_def: Any) -> int:
     """Keras wraps grouped convolutions in a function marked for XLA; the mark keeps Grappler from inlining it."""
     inlined = 0
     for function in graph_def.library.function:

@@ -1,0 +1,1 @@
+"""Runs an artifact that is split between TensorFlow and a file."""
