@@ -12,7 +12,7 @@ from toolkit.building.machine import available_bytes
 from toolkit.core.artifact import Artifact
 from toolkit.core.files import refuse_if_full
 from toolkit.core.model import TracedModel
-from toolkit.core.parity import Parity
+from toolkit.core.parity import ComputesInFloat32, Parity
 from toolkit.core.plugins import FORMATS, Format
 from toolkit.core.store import digest_of, hash_files
 from toolkit.errors import ExportError, StoreError, ToolkitError, UnavailableError, UnsupportedError
@@ -125,7 +125,8 @@ class Exporter:
             files=files,
             export_seconds=round(seconds, 4),
             parity=Parity("fail", "not run yet"),
-            notes=tuple(notes),
+            notes=tuple(map(str, notes)),
+            computes_in="float32" if any(isinstance(note, ComputesInFloat32) for note in notes) else "",
         )
 
 

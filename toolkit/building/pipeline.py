@@ -15,6 +15,7 @@ from toolkit.building.exports import Exporter
 from toolkit.building.isolate import Isolated
 from toolkit.building.load import build_model
 from toolkit.building.machine import toolchain
+from toolkit.building.precision import coarse_tolerances
 from toolkit.building.quality import Judge
 from toolkit.building.trace import trace_model
 from toolkit.core.artifact import GOLDEN, MANIFEST, Artifact, Manifest, Source
@@ -147,7 +148,7 @@ def _draft(entry: Entry, traced: TracedModel, baseline: Baseline, stage: Path) -
         },
         artifacts=(),
         behaviour=baseline.behaviour,
-        tolerances=traced.spec.tolerances,
+        tolerances={**coarse_tolerances(traced), **traced.spec.tolerances},
         files={GOLDEN: hash_file(stage / GOLDEN)},
         notes=tuple(notes),
     )

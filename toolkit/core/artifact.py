@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from toolkit.core.parity import Allowed, Check, Deviation, Parity, Tolerance
+from toolkit.core.parity import DEFAULT_TOLERANCES, Allowed, Check, Deviation, Parity, Tolerance
 from toolkit.core.tensors import Signature, TensorSpec
 from toolkit.errors import CatalogError, ParityError
 
@@ -37,6 +37,7 @@ class Artifact:
         paths: signature to the file (or directory) that answers it, relative to the bundle.
         files: every file to its sha256, relative to the bundle.
         sha256: one digest over `files`.
+        computes_in: the float dtype that it computes in where the model computes in a finer one.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Artifact:
     parity: Parity
     quality: Quality | None = None
     notes: tuple[str, ...] = ()
+    computes_in: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,15 @@ class Manifest:
     def artifact(self, name: str) -> Artifact | None:
         """The artifact of that name, made or not."""
         return next((artifact for artifact in self.artifacts if artifact.name == name), None)
+
+    def tolerances_of(self, artifact: Artifact | None) -> Mapping[str, Tolerance]:
+        """What stands in place of the dtypes' tolerances, by output: the model's own, else of what it computes in."""
+        if artifact is None or not artifact.computes_in:
+            return self.tolerances
+        coarse = DEFAULT_TOLERANCES[artifact.computes_in]
+        outputs = (item for signature in self.signatures.values() for item in signature.outputs.items())
+        finer = {name: coarse for name, spec in outputs if spec.dtype in {"float64", "complex128"}}
+        return {**finer, **self.tolerances}
 
     def to_json(self) -> dict[str, Any]:
         """The document of manifest.json, without its own digest."""

@@ -13,6 +13,10 @@ class Tolerance:
     rtol: float
 
 
+class ComputesInFloat32(str):  # a str that travels between processes
+    """A note of an export: the artifact computes in float32 what its signature declares in a finer float dtype."""
+
+
 EXACT = Tolerance(0.0, 0.0)
 # DESIGN of the bundle: what float arithmetic in another order and with other kernels may change.
 DEFAULT_TOLERANCES: Mapping[str, Tolerance] = MappingProxyType(

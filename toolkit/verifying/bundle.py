@@ -60,7 +60,7 @@ def judge(bundle: Path, manifest: Manifest, name: str, allowed: Mapping[str, All
                 signature=manifest.signatures[signature],
                 cases=[case for case in cases if case.signature == signature],
                 behaviour=manifest.behaviour.get(signature, Behaviour()),
-                tolerances=manifest.tolerances,
+                tolerances=manifest.tolerances_of(artifact),
                 allowed=allowed,
             )
             opening = Opening(bundle / relative, signature, wanted.signature)

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from toolkit.core.parity import ComputesInFloat32
 from toolkit.errors import UnsupportedError
 from toolkit.formats.rewrites.frozen import Frozen
 from toolkit.formats.rewrites.rewrite import Rewrite, Stage
@@ -69,9 +70,8 @@ def _rebuilt(frozen: Frozen, dtypes: set[int]) -> Frozen:
     casts = _cast_inputs(graph_def, {name: kind for name, kind in outer.items() if kind in kinds}, kinds)
     made = _cast_outputs(graph_def, frozen.outputs, outputs, kinds, casts)
     named = " and ".join(sorted(NAMES[kind] for kind in dtypes))
-    return replace(
-        frozen, graph_def=graph_def, outputs=made, notes=(*frozen.notes, f"computes in float32, not {named}")
-    )
+    note = ComputesInFloat32(f"computes in float32, not {named}")
+    return replace(frozen, graph_def=graph_def, outputs=made, notes=(*frozen.notes, note))
 
 
 def _dtypes_of_outputs(frozen: Frozen) -> Mapping[str, int]:

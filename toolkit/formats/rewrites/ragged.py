@@ -1,4 +1,4 @@
-"""Ragged tensors made dense, counted up and gathered by plain ops: TFLite has none for them, and those of tf2onnx divide by zero."""
+"""Ragged tensors made dense, counted up and gathered by plain ops: TFLite has no others, tf2onnx's divide by zero."""
 
 from collections.abc import Sequence
 from typing import Any
