@@ -12,6 +12,7 @@ from urllib.parse import unquote
 
 from google.protobuf.message import DecodeError
 
+from tests.golden.graph_names import other_node, rename_nodes
 from tests.golden.replaying import DATA, Case, content
 from toolkit.wire import protos, rpc
 
@@ -33,11 +34,13 @@ _NAMING = re.compile(
     r"""|key: (?P<row>\w+) of |named input: (?P<input>\w+)|equal to: (?P<equal>[\w,]+)|name: (?P<output>\w+) has"""
     r"""|\{(?P<set>[\w,]*)\}|parsing error: (?P<parsed>\w+)|found in signature: (?P<filter>\w+)"""
     r"""|key: \\?"(?P<debug>\w+)|\\?"(?P<member>\w+)\\?":"""
-    # What tf.Example and the graph call something is theirs; the others are English.
-    r"""|[Ff]eature: \w+|Key: \w+|node \S+|\bname: \\?"\S+|tensorflow/serving/\w+"""
+    r"""|(?<!\}\})\{\{node (?P<node>[^}]+)|Node '(?P<init>\w+)|\bname: \\?"(?P<tensor>[^"\\]+)"""
+    # What tf.Example and a function of the graph call something is theirs; the others are English.
+    r"""|[Ff]eature: \w+|Key: \w+|node \S+|tensorflow/serving/\w+"""
     r"""|\[x must be positive\]|\b(?:is|be|Missing) a\b"""
 )
 _OF_MODEL, _OF_SIGNATURE = {"model", "status"}, {"signature", "named", "graph", "key", "echoed"}
+_OF_GRAPH = {"node", "init", "tensor"}
 
 
 def renamed(name: str) -> str:
@@ -68,12 +71,13 @@ class Names:
 
 
 def rename_models(directory: Path) -> None:
-    """Copies the recorded models and gives their signatures and aliases other names."""
+    """Copies the recorded models and gives their signatures, aliases and the nodes of their graphs other names."""
     shutil.copytree(DATA / "models", directory / "models")
     for file in directory.rglob("saved_model.pb"):
         saved = protos.parse(protos.SavedModel, file.read_bytes())
         for meta_graph in saved.meta_graphs:
             _rename_signatures(meta_graph.signature_def)
+            rename_nodes(meta_graph)
         file.write_bytes(protos.serialize(saved))
 
 
@@ -198,6 +202,8 @@ class _Scope:
             new = self.names.model(old)
         elif kind in _OF_SIGNATURE:
             new = self.names.signature(self.model, old)
+        elif kind in _OF_GRAPH:
+            new = other_node(old)
         else:
             new = ",".join(map(self._aliases, old.split(",")))
         start, end = (place - found.start() for place in found.span(kind))
@@ -216,9 +222,14 @@ def _metadata(text: str, names: Names) -> str:
     for signature in found.values():
         for side in ("inputs", "outputs", "defaults"):
             if side in signature:
-                signature[side] = {renamed(alias): tensor for alias, tensor in signature[side].items()}
+                named = signature[side].items()
+                signature[side] = {renamed(alias): _elsewhere(tensor) for alias, tensor in named}
     answer["metadata"]["signature_def"]["signature_def"] = {renamed(key): one for key, one in found.items()}
     return json.dumps(answer)
+
+
+def _elsewhere(tensor: dict[str, Any]) -> dict[str, Any]:
+    return tensor | {"name": other_node(tensor["name"])} if "name" in tensor else tensor
 
 
 def _specs(message: Any) -> Iterator[Any]:
@@ -242,6 +253,9 @@ def _rename_message(message: Any, names: Names) -> None:
         held = protos.SignatureDefMap()
         message.metadata["signature_def"].Unpack(held)
         _rename_signatures(held.signature_def)
+        for signature in held.signature_def.values():
+            for info in (*signature.inputs.values(), *signature.outputs.values()):
+                info.name = other_node(info.name)
         message.metadata["signature_def"].Pack(held)
 
 
