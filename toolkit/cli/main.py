@@ -33,6 +33,7 @@ VERBS = {
     "render": "Write files for Docker Compose, Kubernetes or KServe, by measured figures.",
     "inspect": "Show what is inside an artifact and what it could do, without running it.",
     "trace": "Say why a model is traced, what runs at trace time only, and what Grappler makes of it.",
+    "doctor": "Say what this machine can build, run, serve and measure, and what a model will need.",
     "models": "List what can be built.",
 }
 

@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
@@ -84,6 +84,10 @@ class Format:
         isolated: exported in a child process from the saved graph, since its converter can die or hang.
         memory_factor: free memory it needs, as a multiple of the weights.
         weight_limit_bytes: weights that its file can hold at most; None where there is no limit.
+        takes: op types that its converter takes once the graph went through the rewrites; None for all of TensorFlow's.
+        lacking: of a GraphDef, the op types that stay with TensorFlow beside its file.
+        libraries: the modules that its export needs.
+        size_factor: size of its file, as a multiple of the weights.
     """
 
     name: str
@@ -94,6 +98,10 @@ class Format:
     isolated: bool = True
     memory_factor: float = 12.0
     weight_limit_bytes: int | None = None
+    takes: Callable[[], Collection[str]] | None = None
+    lacking: Callable[[Any], Collection[str]] | None = None
+    libraries: tuple[str, ...] = ("tensorflow",)
+    size_factor: float = 1.0
 
     @property
     def opened_as(self) -> str:

@@ -181,13 +181,14 @@ def check_age(command: Command, exporter: str) -> None:
         DeployError: names both.
     """
     server = command.version()
-    if server is not None and _minor(server) < _minor(exporter):
+    if server is not None and minor_of(server) < minor_of(exporter):
         raise DeployError(
             f"the server has TensorFlow {server}, the bundle was exported with {exporter}",
             hint="update the server first: an older one may not know the graph's ops",
         )
 
 
-def _minor(version: str) -> tuple[int, int]:
+def minor_of(version: str) -> tuple[int, int]:
+    """Major and minor number of a version, (0, 0) where it has none."""
     numbers = re.findall(r"\d+", version)
     return (int(numbers[0]), int(numbers[1])) if len(numbers) > 1 else (0, 0)

@@ -1,7 +1,7 @@
 """Writes each signature of a traced model as an ONNX file with the signature's names."""
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -140,4 +140,19 @@ def _name_dimensions(model: Any, signature: Signature) -> None:
             dim.dim_param = "batch" if is_batch else f"{name}_dim_{at}"
 
 
-FORMAT = Format(name="onnx", export=export, weight_limit_bytes=LIMIT_BYTES)
+def known_ops() -> Collection[str]:
+    """What tf2onnx has a handler for, its own and ours; calls of functions are taken apart before it sees them."""
+    import tf2onnx.tfonnx  # noqa: F401  # registers the handlers
+    from tf2onnx.handler import tf_op
+
+    return {*tf_op.create_mapping(OPSET, None), *onnx_handlers.HANDLERS, "PartitionedCall", "StatefulPartitionedCall"}
+
+
+FORMAT = Format(
+    name="onnx",
+    export=export,
+    weight_limit_bytes=LIMIT_BYTES,
+    takes=known_ops,
+    lacking=LACKS.of,
+    libraries=("tensorflow", "tf2onnx", "onnx"),
+)

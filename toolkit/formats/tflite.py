@@ -1,7 +1,7 @@
 """Writes each signature of a traced model as a float TFLite flatbuffer."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -112,4 +112,9 @@ def _lost_variables(content: bytes) -> bool:
     return bool(handles(range(len(graphs))) - handles(first))
 
 
-FORMAT = Format(name="tflite", export=export, weight_limit_bytes=LIMIT_BYTES)
+def known_ops() -> Collection[str]:
+    """Op types that TensorFlow 2.21's converter was seen to convert, each in a graph of its own or in a model."""
+    return Path(__file__).with_name("tflite_ops.txt").read_text(encoding="ascii").split()
+
+
+FORMAT = Format(name="tflite", export=export, weight_limit_bytes=LIMIT_BYTES, takes=known_ops, lacking=LACKS.of)
