@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from toolkit.core.golden import Case
-from toolkit.core.tensors import Feed
 from toolkit.deploying.proofs import Proof
 from toolkit.deploying.servers import PrivateServer
 from toolkit.errors import ServingError, WireError
+from toolkit.measure.load.steady import steady_load
+from toolkit.measure.statistics import samples_needed
 from toolkit.runtimes.served import open_remote
 from toolkit.verifying.parity import check_runner
 from toolkit.wire import rest_predict, rpc
@@ -28,8 +29,6 @@ FIRST_REQUEST_FACTOR = 3.0
 # A server has one first request only; what was slow by chance is not slow again in a server of its own.
 FIRST_REQUEST_TRIES = 3
 _CLIENT_WARM_UP = 10
-# The smallest count whose largest sample bounds p99 with 99 % confidence: ceil(log(0.01) / log(0.99)).
-P99_SAMPLES = 459
 
 
 @dataclass(frozen=True)
@@ -115,17 +114,17 @@ def check_latency(endpoint: Endpoint, target: Target, proof: Proof, limits: Limi
 def sample_latency(endpoint: Endpoint, target: Target, proof: Proof, limits: Limits) -> list[float]:
     """Latencies in seconds, ascending; fewer than asked for where so many were slow that p99 is lost."""
     case = _smallest(proof)
-    count = max(limits.requests, P99_SAMPLES if limits.max_p99_s is not None else 0)
+    count = max(limits.requests, samples_needed(99) if limits.max_p99_s is not None else 0)
     tolerated = count - int(count * 0.99) - 1
-    samples: list[float] = []
-    with open_remote(_remote(endpoint, target, case.signature)) as runner:
-        for taken_s in _paced(runner.run, case.feed, limits.rate, count):
-            samples.append(taken_s)
-            if limits.max_p99_s is not None and taken_s > limits.max_p99_s:
-                tolerated -= 1
-            if tolerated < 0:
-                break
-    return sorted(samples)
+    slow: list[float] = []
+
+    def lost(taken_s: float) -> bool:
+        if limits.max_p99_s is not None and taken_s > limits.max_p99_s:
+            slow.append(taken_s)
+        return len(slow) > tolerated
+
+    found = steady_load(_remote(endpoint, target, case.signature), case.feed, limits.rate, count, lost)
+    return sorted((found.corrected_ns / 1e9).tolist())
 
 
 def check_memory(server: PrivateServer, limits: Limits) -> Iterator[Finding]:
@@ -217,18 +216,6 @@ def _timed(call: Callable[[], object]) -> float:
     started = time.perf_counter()
     call()
     return time.perf_counter() - started
-
-
-def _paced(call: Callable[[Feed], object], feed: Feed, rate: float, count: int) -> Iterator[float]:
-    """Latencies counted from the scheduled time, so that a slow answer does not hide the wait of the next one."""
-    started = time.perf_counter()
-    for number in range(count):
-        scheduled = started + number / rate
-        wait = scheduled - time.perf_counter()
-        if wait > 0:
-            time.sleep(wait)
-        call(feed)
-        yield time.perf_counter() - scheduled
 
 
 def _gap(before: Any, after: Any) -> float:

@@ -36,11 +36,11 @@ def read_any(path: Path) -> bench.Report | load.LoadReport:
         raise BenchError(f"{path} is no JSON: {error}", hint=_HINT) from error
     # `--json` wraps the report into the answer that every verb gives.
     inner = document.get("result", document) if isinstance(document, dict) else None
-    kind = inner.get("kind") if isinstance(inner, dict) else None
-    if kind not in _READERS:
+    read = _READERS.get(str(inner.get("kind"))) if isinstance(inner, dict) else None
+    if read is None:
         raise BenchError(f"{path} holds no report", hint=_HINT)
     try:
-        found: bench.Report | load.LoadReport = _READERS[kind](inner)
+        found: bench.Report | load.LoadReport = read(inner)
     except BenchError as error:
         raise BenchError(f"{path}: {error.message}", hint=error.hint) from error
     return found

@@ -71,8 +71,8 @@ def _change(one: Point, other: Point, wanted: float) -> Change:
         for status, why in [point.status]
         if status is Status.INVALID
     ]
-    blocks = [[part.corrected_ns for part in point.records.windows(_WINDOWS)] for point in (one, other)]
-    return Change(key, ratio_of_runs(*blocks, of=_percentile(wanted)), "; ".join(notes))
+    first, second = ([part.corrected_ns for part in point.records.windows(_WINDOWS)] for point in (one, other))
+    return Change(key, ratio_of_runs(first, second, _percentile(wanted)), "; ".join(notes))
 
 
 def _percentile(wanted: float) -> Callable[[Any], float]:

@@ -6,10 +6,10 @@ from html import escape
 import numpy as np
 
 from toolkit.measure import charts
+from toolkit.measure.dress import document, figure, machine_line, styled, table_html
 from toolkit.measure.load.point import Point
 from toolkit.measure.load.report import LoadReport
 from toolkit.measure.load.tables import WHERE, tables_of
-from toolkit.measure.page import document, figure, machine_line, styled, table_html
 
 _WINDOWS = 60
 _MOST_PERCENTILE = 5  # nines: p99.999

@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from toolkit.core.tensors import Feed
 from toolkit.errors import BenchError, UsageError, nearest
 from toolkit.measure.load.arrivals import TRACE
 from toolkit.measure.load.targets import Place, Serving
@@ -55,7 +55,7 @@ class LoadRequest:
     curve: bool = False
     during: str = ""
     sweep: str = ""
-    feeds: Mapping[str, Sequence[Feed]] = field(default_factory=dict)
+    feeds: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
     signature: str = ""
     seed: int = SEED
     timeout_s: float = TIMEOUT_S

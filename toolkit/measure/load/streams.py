@@ -4,6 +4,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 from toolkit.core.tensors import Feed, Signature, sample_feed
 from toolkit.errors import Fault, ServingError, UnavailableError
@@ -28,7 +29,7 @@ class Payload:
         seed: of made-up values.
     """
 
-    feeds: Mapping[str, Sequence[Feed]]
+    feeds: Mapping[str, Sequence[Mapping[str, Any]]]
     rows: int | None
     signature: str = ""
     seed: int = 0

@@ -22,7 +22,7 @@ PAYLOADS = 16
 _RTOL, _ATOL = 1e-3, 1e-4
 
 
-def cut(feeds: Sequence[Feed], signature: Signature, rows: int | None) -> Sequence[Feed]:
+def cut(feeds: Sequence[Mapping[str, Any]], signature: Signature, rows: int | None) -> Sequence[Feed]:
     """Up to PAYLOADS feeds of so many rows each; None sends the feeds as they are.
 
     Raises:
