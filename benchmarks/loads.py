@@ -27,15 +27,18 @@ print('{"port": %d}' % server.add_insecure_port("127.0.0.1:0"), flush=True)
 server.start()
 server.wait_for_termination()
 """
+# Reads each request's JSON and writes the values that the model answers; without a file of them, what it has read.
 _HTTP_ECHO = """
-import asyncio, socket
+import socket, sys
 import orjson, uvicorn
+values = orjson.loads(open(sys.argv[1], "rb").read()) if sys.argv[1:] else None
 async def app(scope, receive, send):
     body, more = b"", True
     while more:
         part = await receive()
         body, more = body + part.get("body", b""), part.get("more_body", False)
-    answer = orjson.dumps(orjson.loads(body))
+    read = orjson.loads(body)
+    answer = orjson.dumps(values or read)
     headers = [(b"content-type", b"application/json"), (b"content-length", str(len(answer)).encode())]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     await send({"type": "http.response.body", "body": answer})
@@ -126,9 +129,9 @@ def grpc_echo() -> Sequence[str]:
     return ("-c", _GRPC_ECHO)
 
 
-def http_echo() -> Sequence[str]:
-    """The arguments of a bare HTTP server that reads and writes JSON."""
-    return ("-c", _HTTP_ECHO)
+def http_echo(answer: Path | None = None) -> Sequence[str]:
+    """The arguments of a bare HTTP server that reads JSON and writes the JSON in a file, or else what it has read."""
+    return ("-c", _HTTP_ECHO, *([str(answer)] if answer else []))
 
 
 def serve(model: str, *options: str) -> Sequence[str]:

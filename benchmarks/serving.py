@@ -8,6 +8,7 @@ before the first round and after the last. CPU time and context switches are the
 """
 
 import argparse
+import json
 import statistics
 import tempfile
 import urllib.request
@@ -40,6 +41,7 @@ from toolkit.wire import rest_predict, rpc
 from toolkit.wire.messages import PredictRequest, Target
 
 ECHO, FASTEST, SAVED_MODEL = "echo", "fastest", "saved_model"
+MIRROR = "mirror"  # over HTTP it writes back all that it reads, where the echo writes what the model answers
 CROWD, ALONE, CONNECTIONS = Load(4, 4), Load(1, 1), Load(16, 1)
 LIMITS = (  # model, candidate, baseline, load: at least so many times as many requests
     ("mlp", FASTEST, ECHO, CROWD, 2.5),
@@ -49,6 +51,7 @@ LIMITS = (  # model, candidate, baseline, load: at least so many times as many r
     ("mobilenet", FASTEST, SAVED_MODEL, CROWD, 4.0),
     ("transformer", FASTEST, SAVED_MODEL, CROWD, 2.5),
     ("mlp", FASTEST, ECHO, CONNECTIONS, 0.8),
+    ("mlp", FASTEST, MIRROR, CONNECTIONS, 0.8),
 )
 
 
@@ -74,10 +77,21 @@ class Question:
                 raise SystemExit(f"{side.name}: {self.model} answers another {name}")
 
     def check_rest(self, side: Side) -> None:
-        """Ends the run where a server does not answer."""
+        """Ends the run where a server does not answer as the eager model did."""
+        if side.name in (ECHO, MIRROR):
+            return
+        found = json.loads(self.ask_rest(side))["outputs"]
+        for name, expected in self.case.outputs.items():
+            actual = np.array(found[name] if isinstance(found, dict) else found)
+            if not np.allclose(expected, actual, rtol=1e-3, atol=1e-4):
+                raise SystemExit(f"{side.name}: {self.model} answers another {name}")
+
+    def ask_rest(self, side: Side) -> bytes:
+        """The answer over REST."""
         url = f"http://127.0.0.1:{side.port}/v1/models/{self.model}:predict"
         with urllib.request.urlopen(url, rest_predict.encode_predict_request(self.request), timeout=60) as answer:
-            assert b'"outputs"' in answer.read() or answer.status == 200
+            body: bytes = answer.read()
+        return body
 
 
 @dataclass(frozen=True)
@@ -128,9 +142,13 @@ def _grpc(stack: ExitStack, question: Question, body: Path) -> Plan:
 def _rest(stack: ExitStack, question: Question, body: Path) -> Plan:
     body.write_bytes(rest_predict.encode_predict_request(question.request))
     arguments = serve(question.model, "--runtime", FASTEST, "--rest_api_port", "0")
+    served = stack.enter_context(started(FASTEST, arguments, "rest_api_port"))
+    answer = body.with_name("answer")
+    answer.write_bytes(question.ask_rest(served))
     sides = [
-        stack.enter_context(started(ECHO, http_echo())),
-        stack.enter_context(started(FASTEST, arguments, "rest_api_port")),
+        stack.enter_context(started(ECHO, http_echo(answer))),
+        stack.enter_context(started(MIRROR, http_echo())),
+        served,
     ]
     return Plan(sides, over_http(f"/v1/models/{question.model}:predict", body), (CONNECTIONS,), question.check_rest)
 

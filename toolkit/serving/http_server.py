@@ -1,4 +1,4 @@
-"""REST over uvicorn, on a thread and an event loop of its own; requests run on a bounded pool of threads."""
+"""REST over uvicorn, on a thread and an event loop of its own; what is not short runs on a bounded pool of threads."""
 
 import asyncio
 import logging
@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import uvicorn
@@ -16,8 +17,10 @@ import uvloop
 
 from toolkit.errors import ToolkitError
 from toolkit.serving.metrics import CONTENT_TYPE
+from toolkit.serving.paces import Paces
 from toolkit.serving.pool import BoundedPool
 from toolkit.serving.rest_calls import RUNNING, RestCalls
+from toolkit.serving.rest_protocol import DirectProtocol, ShortCalls
 from toolkit.serving.timing import Timing
 from toolkit.serving.tls import TlsFile, live_context
 from toolkit.serving.transport import Capacity, listen
@@ -31,6 +34,7 @@ _RETRY_AFTER = (("retry-after", "1"),)
 _CLOSE = (("connection", "close"),)
 # The real server lets idle connections be; a client's pool should not find them closed between two requests.
 _KEEP_ALIVE_S = 300
+_TICKS_BETWEEN_LOOKS = 100
 _BACKLOG = 1024
 
 
@@ -42,6 +46,8 @@ class RestListening:
         cors: send CORS headers (--rest_api_enable_cors_support).
         timeout_s: when a request is given up (--rest_api_timeout_in_ms).
         metrics_path: where the metrics page is; None has none.
+        linger_s: how long an idle connection stays open once the server ends; who asks just then is answered and told
+            to close, where it would otherwise find its connection reset.
     """
 
     host: str = "127.0.0.1"
@@ -50,6 +56,7 @@ class RestListening:
     cors: bool = False
     timeout_s: float = 30.0
     metrics_path: str | None = None
+    linger_s: float = 0.3
 
 
 @dataclass
@@ -70,6 +77,15 @@ class RestServer:
         self._socket = listen(self.listening.host, self.listening.port)
         self.port = self._socket.getsockname()[1]
         self._pool = BoundedPool(self.capacity.threads, self.capacity.max_queue, "rest")
+        listening = self.listening
+        self._short = ShortCalls(
+            self.calls,
+            Paces(),
+            headers=rest.CORS_HEADERS if listening.cors else (),
+            timeout_s=listening.timeout_s,
+            inline=self.capacity.inline,
+            linger_s=listening.linger_s,
+        )
         self.calls.metrics.gauge("tfx_rest_held", "REST requests running or waiting.", lambda: self.held)
         self._started: Future[None] = Future()
         self._thread = threading.Thread(target=self._serve, name="rest", daemon=True)
@@ -77,19 +93,20 @@ class RestServer:
     @property
     def held(self) -> int:
         """Requests that run or wait."""
-        return self._pool.held
+        return self._pool.held + self._short.held
 
     def start(self) -> None:
         """Answers from now on."""
         self._socket.listen(_BACKLOG)
         config = uvicorn.Config(
-            _Application(self.calls, self.listening, self.capacity, self._pool, self.ready),
-            http="httptools",
+            _Application(self._short, self.listening, self.capacity, self._pool, self.ready),
+            http=partial(DirectProtocol, short=self._short),  # type: ignore[arg-type]  # all that is called of a class
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # nobody asks who the client is
             timeout_keep_alive=_KEEP_ALIVE_S,
             h11_max_incomplete_event_size=None,
         )
@@ -114,6 +131,7 @@ class RestServer:
         """Takes nothing new and finishes what is in flight."""
         if self._thread.is_alive():
             self._server.config.timeout_graceful_shutdown = max(1, round(grace_s))
+            self._short.draining = True
             self._server.should_exit = True
             self._thread.join()
         self._socket.close()
@@ -132,16 +150,30 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         self._told.set_result(None)
 
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second; closes connections on which nothing was asked for long."""
+        if counter % _TICKS_BETWEEN_LOOKS == 0:
+            since_s = asyncio.get_running_loop().time() - _KEEP_ALIVE_S
+            for connection in list(self.server_state.connections):
+                assert isinstance(connection, DirectProtocol)
+                connection.close_if_idle(since_s)
+        return await super().on_tick(counter)
+
 
 @dataclass(frozen=True)
 class _Application:
     """The ASGI application."""
 
-    calls: RestCalls
+    short: ShortCalls
     listening: RestListening
     capacity: Capacity
     pool: BoundedPool
     ready: Callable[[], bool]
+
+    @property
+    def calls(self) -> RestCalls:
+        """What answers."""
+        return self.short.calls
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         timing = Timing()
@@ -153,6 +185,8 @@ class _Application:
             answer, extra = rest.error_answer(error), ()
         except _RefusedError as error:
             answer, extra = error.answer, _CLOSE
+        if self.short.draining and extra != _CLOSE:
+            extra = (*extra, *_CLOSE)
         await self._send(send, scope["method"], answer, (*extra, *self._always(answer, timing)))
 
     def _always(self, answer: Answer, timing: Timing) -> tuple[tuple[str, str], ...]:
@@ -196,8 +230,11 @@ class _Application:
         timing.deadline_ns = arrived_ns + int(self.listening.timeout_s * 1e9)
 
         def work() -> Answer:
-            timing.add("queue", time.perf_counter_ns() - arrived_ns)
-            return self.calls.answer(call, body, timing)
+            started_ns = time.perf_counter_ns()
+            timing.add("queue", started_ns - arrived_ns)
+            answer = self.calls.answer(call, body, timing)
+            self.short.ran_pooled(call, body, time.perf_counter_ns() - started_ns)
+            return answer
 
         running = asyncio.get_running_loop().run_in_executor(self.pool, work)
         try:

@@ -2,21 +2,39 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
+from toolkit.core.tensors import Outputs
 from toolkit.errors import Fault, ServingError, ToolkitError
-from toolkit.serving.engine import Engine
+from toolkit.serving.engine import Engine, Prepared
 from toolkit.serving.metrics import Metrics, Observation
 from toolkit.serving.timing import Timing
-from toolkit.wire import rest, rest_examples, rest_models, rest_outputs, rest_predict
+from toolkit.wire import rest, rest_examples, rest_models, rest_outputs
 from toolkit.wire.codes import CODE_OF_FAULT, Code
-from toolkit.wire.messages import MetadataRequest, PredictRequest, Target
+from toolkit.wire.fast_rest import Body, NumbersReader
+from toolkit.wire.messages import MetadataRequest, Target
 from toolkit.wire.rest import Answer, Call, RestCall
-from toolkit.wire.rest_predict import Layout
-from toolkit.wire.signatures import ServedSignature
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class Asked:
+    """One Predict while it is answered.
+
+    Args:
+        read: its body, once that is read; then what has to be run, what that gave, and what goes back.
+    """
+
+    call: RestCall
+    body: bytes
+    timing: Timing
+    read: Body | None = None
+    prepared: Prepared | None = None
+    outputs: Outputs | None = None
+    answer: Answer | None = None
+    code: Code = Code.OK
 
 
 @dataclass(frozen=True)
@@ -25,37 +43,72 @@ class RestCalls:
 
     engine: Engine
     metrics: Metrics
+    reader: NumbersReader = field(default_factory=NumbersReader)
 
     def answer(self, call: RestCall, body: bytes, timing: Timing) -> Answer:
         """What a call is answered with; never raises."""
+        if call.call is Call.PREDICT:
+            return self.answer_together((Asked(call, body, timing),))[0]
         started_ns = time.perf_counter_ns()
         code = Code.OK
         try:
             answer = Answer(200, _CALLS[call.call](self.engine, call.target, body, timing))
-        except ToolkitError as error:
-            answer, code = rest.error_answer(error), CODE_OF_FAULT[error.fault]
-        except Exception as error:  # one request must not end the server, and its client must learn the cause
-            log.exception("%s %s", call.call.value, call.target.model)
-            unexpected = ServingError(f"{type(error).__name__}: {error}", hint="see the log", fault=Fault.INTERNAL)
-            answer, code = rest.error_answer(unexpected), Code.INTERNAL
-        elapsed_ns = time.perf_counter_ns() - started_ns
-        self.metrics.observe(Observation(call.target.model, API_NAMES[call.call], "REST", code, elapsed_ns), timing)
+        except Exception as error:  # noqa: BLE001  # one request must not end the server
+            answer, code = _failed(call, error)
+        self._observe(call, code, started_ns, timing)
         return answer
 
+    def answer_together(self, calls: Sequence[Asked]) -> list[Answer]:
+        """What several Predicts are answered with, in their order; never raises.
 
-def _predict(engine: Engine, target: Target, body: bytes, timing: Timing) -> bytes:
-    with timing.phase("parse"):
-        read = rest_predict.decode_predict_request(target, body)
-    layouts: list[Layout] = []
+        First all are read, then all run, then all written. Each of these has more code and weights than fit the core's
+        cache: taking turns for every single call makes all of them nearly twice as slow (docs/performance.md).
+        """
+        started_ns = time.perf_counter_ns()
+        for step in (self._read, self._run, self._write):
+            for asked in calls:
+                if asked.answer is None:
+                    try:
+                        step(asked)
+                    except Exception as error:  # noqa: BLE001  # as above
+                        asked.answer, asked.code = _failed(asked.call, error)
+        answers = []
+        for asked in calls:
+            assert asked.answer is not None
+            answers.append(asked.answer)
+            self._observe(asked.call, asked.code, started_ns, asked.timing)
+        return answers
 
-    def bind(signatures: Mapping[str, ServedSignature]) -> PredictRequest:
-        request, layout = read.bind(signatures)
-        layouts.append(layout)
-        return request
+    def _read(self, asked: Asked) -> None:
+        started_ns = time.perf_counter_ns()
+        asked.read = self.reader.read(asked.call.target, asked.body)
+        asked.timing.parse_ns += time.perf_counter_ns() - started_ns
+        asked.prepared = self.engine.prepare_body(asked.read, asked.timing)
 
-    response = engine.predict_with(read.target, bind, timing)
-    with timing.phase("encode"):
-        return rest_outputs.encode_predict_response(response.outputs, layouts[0])
+    def _run(self, asked: Asked) -> None:
+        assert asked.prepared is not None
+        asked.outputs = self.engine.run(asked.prepared, asked.timing).outputs
+
+    def _write(self, asked: Asked) -> None:
+        assert asked.read is not None
+        assert asked.outputs is not None
+        started_ns = time.perf_counter_ns()
+        asked.answer = Answer(200, rest_outputs.encode_predict_response(asked.outputs, asked.read.layout))
+        asked.timing.encode_ns += time.perf_counter_ns() - started_ns
+
+    def _observe(self, call: RestCall, code: Code, started_ns: int, timing: Timing) -> None:
+        elapsed_ns = time.perf_counter_ns() - started_ns
+        self.metrics.observe(Observation(call.target.model, API_NAMES[call.call], "REST", code, elapsed_ns), timing)
+
+
+def _failed(call: RestCall, error: Exception) -> tuple[Answer, Code]:
+    """What a call that went wrong is answered with."""
+    if isinstance(error, ToolkitError):
+        return rest.error_answer(error), CODE_OF_FAULT[error.fault]
+    # Its client must learn the cause.
+    log.error("%s %s", call.call.value, call.target.model, exc_info=error)
+    unexpected = ServingError(f"{type(error).__name__}: {error}", hint="see the log", fault=Fault.INTERNAL)
+    return rest.error_answer(unexpected), Code.INTERNAL
 
 
 def _classify(engine: Engine, target: Target, body: bytes, timing: Timing) -> bytes:
@@ -83,7 +136,6 @@ def _metadata(engine: Engine, target: Target, _: bytes, __: Timing) -> bytes:
 
 
 _CALLS: Mapping[Call, Callable[[Engine, Target, bytes, Timing], bytes]] = {
-    Call.PREDICT: _predict,
     Call.CLASSIFY: _classify,
     Call.REGRESS: _regress,
     Call.STATUS: _status,

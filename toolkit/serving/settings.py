@@ -77,7 +77,7 @@ def settings_of(values: Mapping[str, Any], models: Sequence[ModelConfig] | None 
     if tls is not None:
         tls.current()
     message_bytes = min(_MAX_MESSAGE_BYTES, int(flags.number("max_message_mb") * _MB))
-    queue = int(flags.number("max_queue"))
+    queue, inline = int(flags.number("max_queue")), not flags.on("enable_batching")
     return Settings(
         models=models if models is not None else read_models(flags),
         loader=_loader(flags),
@@ -85,10 +85,8 @@ def settings_of(values: Mapping[str, Any], models: Sequence[ModelConfig] | None 
         rpc=_rpc(flags, tls),
         rest=_rest(flags, tls),
         transport=_transport(flags.text("transport")),
-        rpc_capacity=Capacity(
-            max(1, int(flags.number("grpc_max_threads"))), queue, message_bytes, inline=not flags.on("enable_batching")
-        ),
-        rest_capacity=Capacity(max(1, int(flags.number("rest_api_num_threads"))), queue, message_bytes),
+        rpc_capacity=Capacity(max(1, int(flags.number("grpc_max_threads"))), queue, message_bytes, inline),
+        rest_capacity=Capacity(max(1, int(flags.number("rest_api_num_threads"))), queue, message_bytes, inline),
         scheme=_scheme(flags),
         per_model_batching=flags.on("enable_per_model_batching_parameters"),
         check_methods=flags.on("enable_signature_method_name_check"),
