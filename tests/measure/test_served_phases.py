@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,60 +12,86 @@ import pytest
 from toolkit.core.runner import FunctionRunner
 from toolkit.measure.phases import phases_of
 from toolkit.runtimes.served import Moments, open_remote
+from toolkit.serving import settings
 from toolkit.serving.embedded import ServeRequest, Serving, serve
 from toolkit.serving.pool import BoundedPool
+from toolkit.serving.rpc_calls import RpcCalls
 from toolkit.serving.timing import PHASES
-from toolkit.wire import rest_outputs, rest_predict
+from toolkit.serving.transport import Capacity
+from toolkit.wire import rest_outputs
 from toolkit.wire.endpoints import parse_url
+from toolkit.wire.fast_predict import PredictReader
+from toolkit.wire.fast_rest import NumbersReader
 
 DELAY_S, CALLS = 0.02, 5
 
 
 @pytest.fixture(scope="module")
-def serving(shipped: Callable[[str], Path]) -> Iterator[Serving]:
-    """The mlp, served in this process by its ONNX file."""
+def serving(request: pytest.FixtureRequest, shipped: Callable[[str], Path]) -> Iterator[Serving]:
+    """The mlp, served here by its ONNX file: short requests on the thread that reads them, or on the pool."""
+
+    def capacity(*args: Any) -> Capacity:
+        return replace(Capacity(*args), inline=request.param)
+
     flags = {"port": 0, "rest_api_port": 0, "runtime": "onnx"}
-    with serve(shipped("mlp"), ServeRequest(flags=flags)) as running:
-        yield running
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settings, "Capacity", capacity)
+        with serve(shipped("mlp"), ServeRequest(flags=flags)) as running:
+            yield running
 
 
-def late(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function, 20 ms later."""
+def make_late(monkeypatch: pytest.MonkeyPatch, owner: Any, name: str) -> None:
+    """Lets a function of a module or a class begin 20 ms later."""
+    function = getattr(owner, name)
 
     def slowly(*args: Any, **options: Any) -> Any:
         time.sleep(DELAY_S)
         return function(*args, **options)
 
-    return slowly
+    monkeypatch.setattr(owner, name, slowly)
 
 
 def delay_queue(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whatever is handed to a thread begins late."""
+    """What is handed to a thread begins late."""
     submit = BoundedPool.submit
-    monkeypatch.setattr(
-        BoundedPool, "submit", lambda self, function, *args, **rest: submit(self, late(function), *args, **rest)
-    )
+
+    def submitted(self: BoundedPool, function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+        def later(*given: Any, **more: Any) -> Any:
+            time.sleep(DELAY_S)
+            return function(*given, **more)
+
+        return submit(self, later, *args, **options)
+
+    monkeypatch.setattr(BoundedPool, "submit", submitted)
 
 
 def delay_parse(monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading a body takes long."""
-    monkeypatch.setattr(rest_predict, "decode_predict_request", late(rest_predict.decode_predict_request))
+    make_late(monkeypatch, NumbersReader, "read")
+    make_late(monkeypatch, PredictReader, "read")
 
 
 def delay_compute(monkeypatch: pytest.MonkeyPatch) -> None:
     """The runtime takes long."""
-    monkeypatch.setattr(FunctionRunner, "run", late(FunctionRunner.run))
+    make_late(monkeypatch, FunctionRunner, "run")
 
 
 def delay_encode(monkeypatch: pytest.MonkeyPatch) -> None:
     """Writing an answer takes long."""
-    monkeypatch.setattr(rest_outputs, "encode_predict_response", late(rest_outputs.encode_predict_response))
+    make_late(monkeypatch, rest_outputs, "encode_predict_response")
+    (writer,) = (field.default_factory for field in fields(RpcCalls) if field.name == "writer")
+    make_late(monkeypatch, writer, "write")
 
 
 DELAYS = {"queue": delay_queue, "parse": delay_parse, "compute": delay_compute, "encode": delay_encode}
 
 
-@pytest.mark.parametrize(("scheme", "slow"), [*(("http", phase) for phase in PHASES), ("grpc", "compute")])
+# What is answered on the thread that reads it waits for no other.
+CASES = [(False, "queue"), *((inline, phase) for inline in (False, True) for phase in PHASES if phase != "queue")]
+
+
+@pytest.mark.parametrize("scheme", ["http", "grpc"])
+@pytest.mark.parametrize(("serving", "slow"), CASES, indirect=["serving"])
 def test_a_delay_lands_in_its_own_column(
     scheme: str, slow: str, serving: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
