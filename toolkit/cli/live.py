@@ -40,7 +40,7 @@ class LiveLoad:
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-            columns = (BarColumn(24), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
+            columns = (BarColumn(12), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
             self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
             self._bar.start()
             self._task = self._bar.add_task("starting", total=None)
@@ -52,7 +52,7 @@ class LiveLoad:
 
 
 def described(name: str, glance: "Glance") -> str:
-    """`mlp over grpc, batch 1, 200/s constant: 199/s, p50 0.9 ms, p99 2.1 ms, 0 errors, 1 in flight`."""
+    """`199/s, p50 0.9 ms, p99 2.1 ms, 0 errors, 1 in flight: mlp over grpc`; a narrow terminal cuts the end."""
     times = f"p50 {glance.p50_s * 1e3:.1f} ms, p99 {glance.p99_s * 1e3:.1f} ms"
     errors = f"{glance.errors} error{'s' * (glance.errors != 1)}"
-    return f"{name}: {glance.rate:.0f}/s, {times}, {errors}, {glance.in_flight} in flight"
+    return f"{glance.rate:.0f}/s, {times}, {errors}, {glance.in_flight} in flight: {name}"
