@@ -29,7 +29,7 @@ def test_what_was_measured_is_shown(
     assert outcome.bundle is not None, outcome.error
     process = start("bench", "net", "--paths", "eager")
     assert process.stderr is not None
-    said = []
+    said: list[str] = []
     while "round 2" not in (line := process.stderr.readline()):
         assert line, said
         said.append(line)
