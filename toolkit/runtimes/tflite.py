@@ -32,43 +32,43 @@ def open_file(opening: Opening) -> Iterator[Runner]:
     call = interpreter.get_signature_runner(key)
     signature = Signature(_specs(call.get_input_details()), _specs(call.get_output_details()), opening.signature.method)
 
-    repeat = _repeat(call)
-    shapes: dict[str, tuple[int, ...]] = {}
+    def fail(error: Exception) -> RunError:
+        reason = str(error).splitlines()[0]
+        message = f"LiteRT cannot run {opening.path.name}: {reason}"
+        return RunError(message, hint="check the shapes of the feed", fault=Fault.INVALID)
 
-    def run(feed: Feed) -> Outputs:
-        nonlocal shapes
-        found = {name: array.shape for name, array in feed.items()}
-        try:
-            if found == shapes:
-                return repeat(feed)
-            shapes = {}
-            outputs = dict(call(**feed))
-        except (RuntimeError, ValueError) as error:
-            reason = str(error).splitlines()[0]
-            raise RunError(
-                f"LiteRT cannot run {opening.path.name}: {reason}",
-                hint="check the shapes of the feed",
-                fault=Fault.INVALID,
-            ) from error
-        shapes = found
-        return outputs
-
-    yield FunctionRunner("tflite", signature, run)
+    yield FunctionRunner("tflite", signature, _function(call, fail))
 
 
-def _repeat(call: Any) -> Callable[[Feed], Outputs]:
-    """Calls a signature again with the shapes of its last call.
+def _function(call: Any, fail: Callable[[Exception], RunError]) -> Callable[[Feed], Outputs]:
+    """Calls a signature; again with the shapes of its last call without resizing and allocating anew.
 
-    The public call resizes and allocates every time, which costs a small model more than its computation.
+    The public call does both every time, which costs a small model more than its computation.
     """
     wrapper, graph = call._interpreter_wrapper, call._subgraph_index
-    inputs, outputs = dict(call._inputs), dict(call._outputs)
+    set_tensor, invoke, get_tensor = wrapper.SetTensor, wrapper.Invoke, wrapper.GetTensor
+    inputs, outputs = dict(call._inputs), tuple(call._outputs)
+    shapes: dict[str, tuple[int, ...]] | None = None
 
     def run(feed: Feed) -> Outputs:
-        for name, array in feed.items():
-            wrapper.SetTensor(inputs[name], array, graph)
-        wrapper.Invoke(graph)
-        return {name: wrapper.GetTensor(index, graph) for name, index in outputs.items()}
+        try:
+            if shapes is None or len(feed) != len(shapes):
+                return anew(feed)
+            for name, array in feed.items():
+                if shapes.get(name) != array.shape:
+                    return anew(feed)
+                set_tensor(inputs[name], array, graph)
+            invoke(graph)
+            return {name: get_tensor(index, graph) for name, index in outputs}
+        except (RuntimeError, ValueError) as error:
+            raise fail(error) from error
+
+    def anew(feed: Feed) -> Outputs:
+        nonlocal shapes
+        shapes = None
+        found = dict(call(**feed))
+        shapes = {name: array.shape for name, array in feed.items()}
+        return found
 
     return run
 
