@@ -65,6 +65,28 @@ def test_a_file_of_one_op(name: str, op: str, inputs: str) -> None:
     assert [str(tensor) for tensor in found.signatures["serving_default"].inputs.values()] == [inputs]
 
 
+def test_a_bundle_with_what_stands_beside_a_file(tmp_path: Path) -> None:
+    (tmp_path / "split").mkdir()
+    artifacts.onnx_model(tmp_path / "split" / "a.onnx")
+    artifacts.saved_model(
+        tmp_path / "split" / "tensorflow", lambda graph: artifacts.node(graph.graph_def.node, "n", "ReadFile")
+    )
+    files = ["split/a.onnx", "split/tensorflow/saved_model.pb"]
+    (tmp_path / "manifest.json").write_bytes(artifacts.manifest({"a": files[0]}, files).to_bytes())
+    found = read(tmp_path)
+    assert {name: part.format for name, part in found.parts.items()} == {
+        "split/a": "onnx",
+        "split/tensorflow": "saved_model",
+    }
+    assert [(part, str(finding)) for part, finding in found.all_findings] == [
+        ("", "names /a/b.py (manifest.json, side_effects)"),
+        ("split/tensorflow", "ReadFile reads files (n)"),
+    ]
+    (tmp_path / files[0]).unlink()
+    with pytest.raises(ParityError, match="is missing, or no artifact"):
+        read(tmp_path)
+
+
 def test_names_from_a_file_cannot_steer_a_terminal(tmp_path: Path) -> None:
     made = artifacts.saved_model(
         tmp_path, lambda graph: artifacts.node(graph.graph_def.node, "n\x1b[2J", "Own\x1b]0;x\x07")

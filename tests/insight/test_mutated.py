@@ -13,9 +13,6 @@ import pytest
 
 from tests.insight import artifacts
 from toolkit.building.isolate import ChildDied, Isolated
-from toolkit.core.artifact import Artifact, Manifest, Source
-from toolkit.core.parity import Parity
-from toolkit.core.tensors import Signature, TensorSpec
 from toolkit.errors import CatalogError, ParityError
 from toolkit.insight.inspecting import inspect_in, read
 from toolkit.insight.inspection import Inspection
@@ -90,13 +87,8 @@ def _named(name: str) -> Callable[[Path, bytes], Path]:
 
 
 def _manifest(_: Path) -> bytes:
-    parity = Parity("pass", "", ())
-    files = {"saved_model/saved_model.pb": "0" * 64}
     paths = {"serving_default": "saved_model"}
-    artifact = Artifact("saved_model", "saved_model", "", "saved_model", paths, 9, "0" * 64, files, 0.1, parity)
-    signatures = {"serving_default": Signature({"x": TensorSpec("float32", (None,))})}
-    trace = {"side_effects": ["/a/b.py:1: print(...)"]}
-    return Manifest("m", 1, "now", {"python": "3"}, Source("m", "0"), signatures, trace, (artifact,)).to_bytes()
+    return artifacts.manifest(paths, ["saved_model/saved_model.pb"]).to_bytes()
 
 
 def _put_manifest(place: Path, content: bytes) -> Path:

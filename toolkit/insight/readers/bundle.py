@@ -1,10 +1,10 @@
 """Reads a bundle: its manifest, and each artifact by the reader that knows it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from toolkit.core.artifact import MANIFEST, Artifact, Manifest, read_manifest
+from toolkit.core.artifact import MANIFEST, Manifest, read_manifest
 from toolkit.core.tensors import TensorSpec
 from toolkit.insight.bounds import Budget, damaged, outside, printable, reading, size_of
 from toolkit.insight.inspection import Call, Inspection, Tensor
@@ -40,22 +40,30 @@ def read(path: Path, budget: Budget) -> Inspection:
 
 
 def _files(bundle: Path, manifest: Manifest) -> Iterator[tuple[str, Path]]:
-    """A part's name and its file or folder: one for each artifact, or for each signature that has its own file."""
+    """A part's name and its file or folder: what answers a signature, and what stands beside it in a split model."""
     for artifact in manifest.artifacts:
-        files = dict.fromkeys(artifact.paths.values()) if artifact.files else {}
-        for file in files:
+        answering = {file: name for name, file in artifact.paths.items()} if artifact.files else {}
+        beside = [file for file in artifact.files if not _within(file, answering)]
+        for file in (*answering, *beside):
             if outside(file):
                 raise damaged(f"'{printable(artifact.name)}' lies outside of the bundle: {printable(file)}")
-            name = artifact.name if len(files) == 1 else f"{artifact.name}/{_answered(artifact, file)}"
+        known = [file for file in beside if _reader(bundle / file) is not None]
+        for file in (*answering, *known):
+            said = answering.get(file) or file.removeprefix(f"{artifact.path}/").removesuffix("/saved_model.pb")
+            name = artifact.name if len(answering) + len(known) == 1 else f"{artifact.name}/{said}"
             yield printable(name), bundle / file
 
 
-def _answered(artifact: Artifact, file: str) -> str:
-    return next(name for name, path in artifact.paths.items() if path == file)
+def _within(file: str, folders: Iterable[str]) -> bool:
+    return any(file == folder or file.startswith(f"{folder}/") for folder in folders)
+
+
+def _reader(file: Path) -> Reader | None:
+    return next((reader for reader in READERS.load_all() if reader.name != READER.name and reader.knows(file)), None)
 
 
 def _part(file: Path, budget: Budget) -> Inspection:
-    known = next((reader for reader in READERS.load_all() if reader.name != READER.name and reader.knows(file)), None)
+    known = _reader(file)
     if known is None:
         raise damaged(f"{file} is missing, or no artifact")
     return known.read(file, budget)
