@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from toolkit.api import serve as serve
     from toolkit.api import trace as trace
     from toolkit.api import verify as verify
+    from toolkit.building.matrix import matrix as matrix
     from toolkit.core.model import ModelSpec as ModelSpec
     from toolkit.core.parity import Tolerance as Tolerance
     from toolkit.core.tensors import Signature as Signature
@@ -34,6 +35,7 @@ _HOMES = {
     "doctor": "toolkit.api",
     "inspect": "toolkit.api",
     "load": "toolkit.api",
+    "matrix": "toolkit.building.matrix",
     "open_artifact": "toolkit.api",
     "predict": "toolkit.api",
     "serve": "toolkit.api",

@@ -5,7 +5,6 @@ from typing import Any
 
 from toolkit.core.model import TracedModel
 from toolkit.core.parity import DEFAULT_TOLERANCES, Tolerance
-from toolkit.core.tensors import dtype_name
 from toolkit.graphs.census import nodes_of
 
 # From the finest to the coarsest; both halves are judged alike.
@@ -45,7 +44,7 @@ def _dtypes_before(tensor: Any, inner: Mapping[str, set[str]]) -> set[str]:
             continue
         seen.add(op)
         # Whole numbers and shapes have no precision to lose, and an input is given as it is.
-        found |= {dtype_name(output.dtype) for output in op.outputs if op.type != "Placeholder"} & {*_COARSE}
+        found |= {output.dtype.name for output in op.outputs if op.type != "Placeholder"} & {*_COARSE}
         for value in op.node_def.attr.values():
             for called in (value.func, *value.list.func):
                 found |= inner.get(called.name, set())

@@ -62,10 +62,9 @@ def build_all(
         report: gets each step as it begins.
         finished: gets each outcome as soon as it is known, and how many there will be.
     """
-    root = Path(request.root) if request.root else find_root(Path.cwd())
+    root, references = _wanted(request)
     options = _options(request, root)
     formats = chosen_formats(options.formats)  # a misspelt format is said before a minute of work
-    references = list(request.models) or shipped(root)
     if not references:
         raise CatalogError(f"there are no models in {root / 'models'}", hint="name one: tfx-export build path/file.py")
     if len(references) > 1:
@@ -78,6 +77,17 @@ def build_all(
             outcomes.append(builds.build(reference, at, len(references)))
             finished(outcomes[-1], len(references))
     return outcomes
+
+
+def references_of(request: BuildRequest) -> tuple[Path, list[str]]:
+    """The project's folder, and a name for each model that is asked for."""
+    root, references = _wanted(request)
+    return root, [str(getattr(reference, "name", reference)) for reference in references]
+
+
+def _wanted(request: BuildRequest) -> tuple[Path, list[Any]]:
+    root = Path(request.root) if request.root else find_root(Path.cwd())
+    return root, list(request.models) or list(shipped(root))
 
 
 def _refuse_for_several(request: BuildRequest) -> None:

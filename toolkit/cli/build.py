@@ -1,19 +1,20 @@
 """`tfx-export build`: references in, proven bundles and their table out."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from toolkit.cli.durations import DURATION
-from toolkit.cli.output import Answer, Output
+from toolkit.cli.output import Answer, Output, readable_path
 from toolkit.cli.progress import Steps
 from toolkit.errors import ToolkitError, UsageError
 
 if TYPE_CHECKING:
     from toolkit.building.pipeline import Outcome
+    from toolkit.building.several import BuildRequest
 
 # From the least to the worst: an artifact that lies is worse than one that is missing.
 SEVERITY = (0, 7, 2, 4, 6, 5, 3, 1, 130)
@@ -35,6 +36,7 @@ SEVERITY = (0, 7, 2, 4, 6, 5, 3, 1, 130)
     "--import", "imports", multiple=True, metavar="MODULE", help="Import first: its Keras classes are known then."
 )
 @click.option("--unsafe-lambda", is_flag=True, help="Load Keras files with Lambda layers, which run Python code.")
+@click.option("--matrix", is_flag=True, help="One table of models by formats, also as exported/matrix.md and .json.")
 @click.pass_obj
 def command(output: Output, /, models: tuple[str, ...], formats: Sequence[str], **options: Any) -> Answer:
     """Export MODELs (all of models/ without one), run every artifact against the eager model, publish what agrees.
@@ -43,6 +45,7 @@ def command(output: Output, /, models: tuple[str, ...], formats: Sequence[str], 
     """
     from toolkit.building.several import BuildRequest, build_all  # late: --help must not load NumPy
 
+    matrix = options.pop("matrix")
     request = BuildRequest(
         models=models,
         formats=tuple(name.strip() for part in formats for name in part.split(",") if name.strip()),
@@ -55,12 +58,36 @@ def command(output: Output, /, models: tuple[str, ...], formats: Sequence[str], 
 
         def tell(outcome: "Outcome | ToolkitError", of: int) -> None:
             with steps.paused():
-                _show(output, outcome, alone=of == 1)
+                if not matrix:
+                    _show(output, outcome, alone=of == 1)
 
         outcomes = build_all(request, steps.report, tell)
     made = [found for found in outcomes if not isinstance(found, ToolkitError)]
     documents = [found.manifest.to_json() | {"bundle": str(found.bundle) if found.bundle else None} for found in made]
-    return Answer(documents, lambda screen: None, _worst(outcomes, detailed=output.json))
+    show = _matrix(request, outcomes) if matrix else _nothing
+    return Answer(documents, show, _worst(outcomes, detailed=output.json))
+
+
+def _nothing(_: Output) -> None:
+    """Tables were shown as they came."""
+
+
+def _matrix(request: "BuildRequest", outcomes: "Sequence[Outcome | ToolkitError]") -> Callable[[Output], None]:
+    """Writes the matrix; gives what shows it."""
+    from toolkit.building.matrix import Matrix
+    from toolkit.building.several import references_of
+
+    root, references = references_of(request)
+    found = Matrix.of(references, outcomes)
+    paths = found.write(root / "exported")
+
+    def show(screen: Output) -> None:
+        screen.table(*found.table())
+        for line in found.remarks():
+            screen.line(line)
+        screen.line(f"-> {', '.join(map(readable_path, paths))}")
+
+    return show
 
 
 def _show(screen: Output, outcome: "Outcome | ToolkitError", *, alone: bool) -> None:

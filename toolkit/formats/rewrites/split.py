@@ -18,6 +18,7 @@ from toolkit.formats.rewrites.borders import Border, Borders
 from toolkit.formats.rewrites.cut import WHOLE, Cut, Dependence, find_cut
 from toolkit.formats.rewrites.flat import flatten, part_of
 from toolkit.formats.rewrites.kinds import Lacks, changes_state
+from toolkit.formats.rewrites.ragged import TABLE as RAGGED
 from toolkit.formats.rewrites.served_graph import clean
 from toolkit.formats.rewrites.tables import without_small_tables
 from toolkit.formats.saved_model import write
@@ -69,7 +70,9 @@ class _Splitting:
         found = {}
         fixed = not any(changes_state(node, {}) for name in self.traced.functions for node in self._nodes(name))
         for name, function in self.traced.functions.items():
-            if self.also or any(self.lacks.lacking(node, {}) for node in self._nodes(name)):
+            lacking = set().union(*(self.lacks.lacking(node, {}) for node in self._nodes(name)))
+            # Ragged numbers alone need no part of their own; what their rewrite cannot do comes back in `also`.
+            if self.also or lacking - RAGGED.keys():
                 flat = flatten(function)
                 flat, notes = without_small_tables(flat, self.lacks) if fixed else (flat, [])
                 depends = Dependence(flat, self.lacks)
