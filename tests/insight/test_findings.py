@@ -65,9 +65,9 @@ CASES: dict[str, tuple[Make, str, str, Make]] = {
     ),
     "asset outside": (asset("../../outside.txt"), "unsafe", "an asset lies outside of the folder", asset("words.txt")),
     "path in an attribute": (
-        nested_graph("HashTableV2", shared_name=b"/home/me/vocab.txt"),
+        nested_graph("HashTableV2", shared_name=b"/srv/me/vocab.txt"),
         "path",
-        "names /home/me/vocab.txt (inner/n)",
+        "names /srv/me/vocab.txt (inner/n)",
         nested_graph("HashTableV2", shared_name=b"table_1"),
     ),
     "path in a constant": (
@@ -197,7 +197,7 @@ CASES: dict[str, tuple[Make, str, str, Make]] = {
         "FlexReadFile reads files (subgraph 0/operator 0)",
         custom(b"FlexRelu"),
     ),
-    "path in TFLite": (described(b"from /home/me/x.h5"), "path", "names /home/me/x.h5", described(b"MLIR Converted.")),
+    "path in TFLite": (described(b"from /srv/me/x.h5"), "path", "names /srv/me/x.h5", described(b"MLIR Converted.")),
     "external values": (
         external_values(b"../x.bin"),
         "unsafe",
