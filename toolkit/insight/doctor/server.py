@@ -6,13 +6,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 
 from toolkit.deploying.commands import minor_of
-from toolkit.errors import ServingError, UnavailableError, WireError
+from toolkit.errors import ServingError, UnavailableError, UsageError, WireError
 from toolkit.insight.doctor.check import Check, State
 from toolkit.runtimes.served import ask_status
 from toolkit.wire.messages import Endpoint, Protocol, Target
 from toolkit.wire.messages import State as VersionState
 
 AREA = "server"
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^/:\[\]\s]+):[0-9]{1,5}")
 _TIMEOUT_S = 5.0
 _METRICS = "/monitoring/prometheus/metrics"
 _BUILD = re.compile(r'^tfx_build_info\{[^}]*tensorflow="([^"]+)"', re.MULTILINE)
@@ -26,7 +27,12 @@ def server_checks(address: str, exporter: str, model: str = "") -> Iterator[Chec
         address: HOST:PORT, of gRPC or REST.
         exporter: the version of TensorFlow that exports.
         model: a model that it should serve.
+
+    Raises:
+        UsageError: the address is none.
     """
+    if not _ADDRESS.fullmatch(address):
+        raise UsageError(f"'{address}' is no address of a server", hint="write HOST:PORT, as in localhost:8500")
     grpc, version = _over_grpc(address, model), _build_of(address)
     rest = _over_rest(address, model)
     found = grpc or rest
