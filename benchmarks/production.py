@@ -1,6 +1,6 @@
 """From eager to production, hop by hop: python -m benchmarks.production [MODEL...]; prints the tables of a document.
 
-In process by `bench`; served by `load`, at rest (one caller) and at 70 % of what 16 callers get, with Poisson arrivals.
+In process by `bench`; served by `load`, at rest (one caller) and at 70 % of what four callers get, with Poisson arrivals.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def main() -> None:
 def served(model: str, over: str) -> tuple[Point, Point]:
     """The load of one caller, and that at a share of what many get."""
     serving = Serving(over)
-    alone, many = measure_load(LoadRequest((model,), callers=(1, 16), duration_s=4.0, serving=serving)).points
+    alone, many = measure_load(LoadRequest((model,), callers=(1, 4), duration_s=4.0, serving=serving)).points
     rate = round(many.records.rate_achieved * SHARE)
     asked = LoadRequest((model,), rates=(rate,), arrival="poisson", duration_s=8.0, serving=serving)
     return alone, measure_load(asked).points[0]

@@ -6,7 +6,7 @@ import pytest
 
 from tests.measure.load.world import MS, point
 from toolkit.errors import BenchError
-from toolkit.measure.load.search import Rates, Slo, highest_rate, knee, twice
+from toolkit.measure.load.search import Rates, Slo, highest_rate, keeps_up, knee, twice
 
 
 @pytest.mark.parametrize("capacity", [37.0, 480.0, 9000.0])
@@ -62,6 +62,12 @@ def test_a_point_lasts_long_enough_for_its_percentile() -> None:
 def test_what_is_no_limit_is_refused(name: str, limit: float) -> None:
     with pytest.raises(BenchError):
         Slo.read(name, limit)
+
+
+@pytest.mark.parametrize(("latency_s", "keeps"), [(0.01, True), (0.3, False)])
+def test_a_server_that_answers_less_than_it_is_asked_does_not_keep_up(latency_s: float, keeps: bool) -> None:
+    # A second of requests, each of which is answered so much later: the last of them after the end.
+    assert keeps_up(point([round(latency_s * 1e9)] * 1000)) is keeps
 
 
 def test_the_knee_has_the_most_throughput_by_latency() -> None:

@@ -58,7 +58,7 @@ class Slo:
             return why
         if records.error_share > MOST_ERRORS:
             return f"{records.error_share:.1%} errors: {next(iter(records.errors))}"
-        if records.rate_achieved < LEAST_ACHIEVED * records.rate_offered:
+        if not keeps_up(point):
             return f"only {records.rate_achieved:.0f}/s were answered"
         if status is Status.INVALID and records.late_share <= MOST_LATE:
             return why  # the client's processor; late sends show in the corrected latency itself
@@ -99,6 +99,11 @@ def highest_rate(holds: Callable[[float], bool], rates: Rates, precision: float 
         middle = math.sqrt(good * bad)
         good, bad = (middle, bad) if holds(middle) else (good, middle)
     return good
+
+
+def keeps_up(point: Point) -> bool:
+    """Whether as many requests were answered as were asked."""
+    return point.records.rate_achieved >= LEAST_ACHIEVED * point.records.rate_offered
 
 
 def twice(broken: Callable[[float], str]) -> Callable[[float], bool]:
