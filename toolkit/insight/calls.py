@@ -105,7 +105,7 @@ def _for_examples(target: _Target, call: Call) -> Ready:
         for name, tensor in call.features.items()
     ]
     example = {name: ((math.prod(shape),) if shape else (), ones[name]) for name, shape in shapes.items()}
-    feed = f"{{{next(iter(call.inputs))!r}: [example.SerializeToString()]}}"
+    feed = f"{{{next(iter(call.inputs))!r}: np.array([example.SerializeToString()], object)}}"
     return Ready(
         grpc=_program(
             target,
@@ -116,6 +116,7 @@ def _for_examples(target: _Target, call: Call) -> Ready:
         curl=_curl(target, call.method, "examples", example),
         python="\n".join(
             [
+                "import numpy as np",
                 "import tensorflow as tf",
                 "import toolkit",
                 "",
