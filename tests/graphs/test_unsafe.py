@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from toolkit.errors import Fault, ServingError
-from toolkit.graphs.unsafe import REACHES, reaches_of
+from toolkit.graphs.unsafe import NOT_ALLOWED, REACHES, allowed_ops, reaches_of, suspects_of, suspicion
 from toolkit.serving.loading import refuse_unsafe
 from toolkit.wire import protos
 
@@ -231,10 +231,56 @@ def test_shipped_models_are_clean(shipped: Callable[[str], Path], name: str) -> 
     assert found_in(shipped(name) / "saved_model" / "saved_model.pb") == []
 
 
-def test_every_op_of_the_list_is_one_of_tensorflows(tf: Any) -> None:
+def test_every_op_of_the_lists_is_one_of_tensorflows(tf: Any) -> None:
     from tensorflow.core.framework import op_def_pb2
     from tensorflow.python.client import pywrap_tf_session as session
 
     ops = op_def_pb2.OpList()
     ops.ParseFromString(session.TF_GetBuffer(session.TF_GetAllOpList()))
-    assert set(REACHES) <= {op.name for op in ops.op}
+    assert {*REACHES, *allowed_ops()} <= {op.name for op in ops.op}
+
+
+def test_no_op_is_allowed_that_reaches_outside() -> None:
+    assert allowed_ops() & REACHES.keys() == set()
+    assert (
+        allowed_ops() & {"Print", "PrintV2", "Abort", "RemoteCall", "Send", "Recv", "XlaCallModule", "TPUExecute"}
+        == set()
+    )
+
+
+@pytest.mark.parametrize(
+    ("op", "said"),
+    [
+        ("MatMul", None),
+        ("ReadFile", "reads files"),
+        ("PrintV2", "prints"),
+        ("Own", NOT_ALLOWED),
+        ("Abort", NOT_ALLOWED),
+    ],
+)
+def test_an_op_is_judged_by_its_name(op: str, said: str | None) -> None:
+    assert suspicion(op) == said
+
+
+def test_a_print_is_a_suspect_and_no_reach() -> None:
+    graph = _graph(nodes={"p": ("PrintV2", [])})
+    assert [str(found) for found in suspects_of(graph)] == ["PrintV2 prints (p)"]
+    assert list(reaches_of(graph)) == []
+
+
+def test_the_path_to_an_op_goes_through_the_functions_that_call_it() -> None:
+    graph = _graph(nodes={"call": ("PartitionedCall", [])})
+    graph.graph_def.node[0].attr["f"].func.name = "outer"
+    for name, (op, called) in {"outer": ("While", "body"), "body": ("WriteFile", "body")}.items():
+        function = graph.graph_def.library.function.add()
+        function.signature.name = name
+        function.node_def.add(name=f"in_{name}", op=op).attr["f"].func.name = called
+    assert [reach.place for reach in reaches_of(graph)] == ["outer/body/in_body"]
+
+
+def test_a_function_that_calls_itself_has_an_end() -> None:
+    graph = _graph(nodes={})
+    function = graph.graph_def.library.function.add()
+    function.signature.name = "round"
+    function.node_def.add(name="n", op="WriteFile").attr["f"].func.name = "round"
+    assert [reach.place.count("/") for reach in reaches_of(graph)] == [31]
