@@ -5,20 +5,24 @@ from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from toolkit.core.exporting import ExportSettings
 from toolkit.core.model import TracedModel
 from toolkit.core.plugins import Format
 from toolkit.core.tensors import Signature, composite_parts
-from toolkit.errors import ExportError, UnsupportedError
+from toolkit.errors import ExportError, UnsupportedError, UsageError
 from toolkit.formats.rewrites import onnx_handlers
 from toolkit.formats.rewrites.apart import attach, large_weights
 from toolkit.formats.rewrites.frozen import Frozen, freeze
 from toolkit.formats.rewrites.kinds import Lacks
 from toolkit.formats.rewrites.rewrite import rewritten
 from toolkit.formats.rewrites.split import export_split
+from toolkit.formats.rewrites.state import attach_state, freeze_with_state, writes_state
 
 OPSET = 18  # the highest that tf2onnx 1.17 writes
-# An ONNX file is one protobuf message, which cannot be larger.
+# An ONNX file is one protobuf message, which cannot be larger; weights can be beside it.
 LIMIT_BYTES = 2 * 1024**3
+EXTERNAL_BYTES = 1_500_000_000
+NEWEST_OPSET = 23  # what onnxruntime 1.32 has kernels for throughout; later ones are read with a warning
 # onnxruntime moves text about and does no more with it.
 _TEXT = ("Identity", "IdentityN", "Tile", "GatherV2", "Reshape", "ConcatV2", "Pack", "ExpandDims", "Squeeze")
 LACKS = Lacks("ONNX", strings=frozenset({*_TEXT, "Shape", "Size", "StridedSlice", "Const", "Placeholder"}))
@@ -31,15 +35,46 @@ def export(traced: TracedModel, directory: Path) -> Sequence[str]:
 
 def export_whole(traced: TracedModel, directory: Path) -> Sequence[str]:
     """One `<signature>.onnx` per signature."""
-    import onnx
-
     notes: list[str] = []
     for name, function in traced.functions.items():
-        frozen = rewritten(freeze(function, name, large_weights(function)), "onnx")
-        model = convert(frozen, _declared(traced, name))
-        onnx.save(model, str(directory / f"{name}.onnx"))
-        notes += [note for note in frozen.notes if note not in notes]
+        frozen = rewritten(_frozen(traced, name, function), "onnx")
+        model = convert(frozen, _declared(traced, name), traced.settings.opset or OPSET)
+        attach_state(model, frozen)
+        _save(model, directory / f"{name}.onnx")
+        notes += [note for note in (*frozen.notes, _version(model)) if note not in notes]
     return notes
+
+
+def _save(model: Any, path: Path) -> None:
+    """One file; large weights in a second one beside it, `<signature>.onnx.data`, which the first names."""
+    import onnx
+
+    size_bytes = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
+    beside = {"save_as_external_data": True, "location": f"{path.name}.data"} if size_bytes > EXTERNAL_BYTES else {}
+    onnx.save_model(model, str(path), **beside)
+
+
+def _version(model: Any) -> str:
+    opset = next(entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"})
+    return f"ONNX opset {opset}, IR version {model.ir_version}"
+
+
+def check(settings: ExportSettings) -> None:
+    """Raises UsageError for an opset that nobody writes, or that the installed onnxruntime does not read."""
+    if settings.opset is None:
+        return
+    from onnx import defs
+
+    newest = min(defs.onnx_opset_version(), NEWEST_OPSET)
+    if not OPSET <= settings.opset <= newest:
+        raise UsageError(f"ONNX opset {settings.opset} cannot be written", hint=f"--opset takes {OPSET} to {newest}")
+
+
+def _frozen(traced: TracedModel, name: str, function: Any) -> Frozen:
+    # Each file carries its own state: what one signature counts another would never see.
+    if writes_state(function) and len(traced.functions) == 1:
+        return freeze_with_state(function, name)
+    return freeze(function, name, large_weights(function))
 
 
 def _declared(traced: TracedModel, name: str) -> Signature:
@@ -50,13 +85,14 @@ def _declared(traced: TracedModel, name: str) -> Signature:
     return Signature(inputs, outputs, whole.method)
 
 
-def convert(frozen: Frozen, signature: Signature) -> Any:
+def convert(frozen: Frozen, signature: Signature, opset: int = OPSET) -> Any:
     """The ONNX model of a frozen graph.
 
     Raises:
         UnsupportedError: an op that ONNX does not have; the message names it and its layer.
         ExportError: tf2onnx failed otherwise.
     """
+    import tensorflow as tf
     import tf2onnx
     from tf2onnx.tf_loader import tf_optimize
 
@@ -66,8 +102,6 @@ def convert(frozen: Frozen, signature: Signature) -> Any:
     names |= {tensor: key for key, tensor in frozen.inputs.items()}
     weights = _weight_names(frozen, set(names.values()))
     names |= {tensor: key for key, tensor in weights.items()}
-    import tensorflow as tf
-
     try:
         with tf.Graph().as_default():
             graph_def = tf_optimize(inputs, outputs, frozen.graph_def)
@@ -87,9 +121,27 @@ def convert(frozen: Frozen, signature: Signature) -> Any:
             hint="-v shows what the converter wrote",
         ) from error
     _refuse_leftovers(model)
+    model = _raised(model, opset)  # before the weights are in it: the converter copies everything
     attach(model, {key: frozen.weights[tensor] for key, tensor in weights.items()})
     _name_dimensions(model, signature)
     return model
+
+
+def _raised(model: Any, opset: int) -> Any:
+    """The model in a later version of the operators."""
+    if opset == OPSET:
+        return model
+    from onnx import helper, version_converter
+
+    try:
+        raised = version_converter.convert_version(model, opset)
+    except Exception as error:  # the C++ converter raises RuntimeErrors and its own ConvertError
+        raise UnsupportedError(
+            f"onnx.version_converter cannot raise the model to opset {opset}: {' '.join(str(error).split()):.200}",
+            hint=f"leave --opset out for {OPSET}, or give a lower one",
+        ) from error
+    raised.ir_version = helper.find_min_ir_version_for(list(raised.opset_import))
+    return raised
 
 
 def _weight_names(frozen: Frozen, taken: set[str]) -> dict[str, str]:
@@ -151,7 +203,8 @@ def known_ops() -> Collection[str]:
 FORMAT = Format(
     name="onnx",
     export=export,
-    weight_limit_bytes=LIMIT_BYTES,
+    reads=("opset",),
+    check=check,
     takes=known_ops,
     lacking=LACKS.of,
     libraries=("tensorflow", "tf2onnx", "onnx"),

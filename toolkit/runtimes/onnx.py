@@ -1,5 +1,6 @@
 """Runs an ONNX file in onnxruntime."""
 
+import json
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -8,6 +9,8 @@ from toolkit.core.plugins import Opening, Runtime
 from toolkit.core.runner import FunctionRunner, Runner
 from toolkit.core.tensors import Feed, Outputs, Signature, TensorSpec, as_array
 from toolkit.errors import Fault, ParityError, RunError, UnavailableError
+from toolkit.formats.rewrites.state import CARRIED_STATE
+from toolkit.runtimes.inprocess.carried import carried
 from toolkit.runtimes.split.joined import joined
 
 # An output called like an input carries this mark in the file, since one ONNX graph cannot hold both names.
@@ -24,13 +27,15 @@ def open_runner(opening: Opening) -> AbstractContextManager[Runner]:
 def open_file(opening: Opening) -> Iterator[Runner]:
     """A Runner over one InferenceSession on the CPU."""
     session = _session(opening)
-    ours = {value.name: value.name.removesuffix(MARK) for value in session.get_outputs()}
+    pairs = json.loads(session.get_modelmeta().custom_metadata_map.get(CARRIED_STATE, "{}"))
+    outputs = [value for value in session.get_outputs() if value.name not in pairs.values()]
+    ours = {value.name: value.name.removesuffix(MARK) for value in outputs}
     signature = Signature(
         {value.name: _spec(value) for value in session.get_inputs()},
-        {ours[value.name]: _spec(value) for value in session.get_outputs()},
+        {ours[value.name]: _spec(value) for value in outputs},
         opening.signature.method,
     )
-    names, run_session = list(ours), session.run
+    names, run_session = list(ours), carried(session.run, pairs) if pairs else session.run
     strings = [name for name, spec in signature.outputs.items() if spec.dtype == "string"]
 
     def run(feed: Feed) -> Outputs:

@@ -1,7 +1,7 @@
 """Freezes a concrete function: variables become constants, so that no captured tensor turns into an extra input."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from toolkit.errors import UnsupportedError
@@ -15,6 +15,7 @@ class Frozen:
 
     Args:
         weights: tensor to variable, for those that are further inputs in place of constants.
+        state: input to the value that it starts from, for variables that the graph writes.
     """
 
     graph_def: Any
@@ -22,6 +23,21 @@ class Frozen:
     outputs: Mapping[str, str]
     notes: tuple[str, ...] = ()
     weights: Mapping[str, Any] = field(default_factory=dict)
+    state: Mapping[str, Any] = field(default_factory=dict)
+
+
+def freeze_but(function: Any, signature: str, kept: Collection[str]) -> Frozen:
+    """The function's graph in which the handles of these captures are still placeholders."""
+    _refuse_tables(function, signature)
+    constant = _without_variables(function, kept)
+    graph_def = constant.graph.as_graph_def(add_shapes=True)
+    inlined = allow_inlining(graph_def)
+    return Frozen(
+        graph_def,
+        _named_inputs(function, [tensor for tensor in constant.inputs if tensor.op.name not in kept]),
+        dict(zip(sorted(function.structured_outputs), (tensor.name for tensor in constant.outputs), strict=True)),
+        (f"inlined {inlined} functions that XLA was to compile",) if inlined else (),
+    )
 
 
 def freeze(function: Any, signature: str, apart: Mapping[str, Any] | None = None) -> Frozen:
@@ -35,23 +51,14 @@ def freeze(function: Any, signature: str, apart: Mapping[str, Any] | None = None
     Raises:
         UnsupportedError: the graph needs a table or another resource, which cannot be a constant, or keeps state.
     """
-    _refuse_tables(function, signature)
     _refuse_state(function, signature)
     weights = dict(apart or {})
-    constant = _without_variables(function, weights)
-    graph_def = constant.graph.as_graph_def(add_shapes=True)
-    inlined = allow_inlining(graph_def)
-    read = only_read(graph_def, weights)
+    frozen = freeze_but(function, signature, weights)
+    read = only_read(frozen.graph_def, weights)
     if len(read) < len(weights):
         return freeze(function, signature, {name: weights[name] for name in read})
-    expose(graph_def, weights)
-    return Frozen(
-        graph_def,
-        _named_inputs(function, [tensor for tensor in constant.inputs if tensor.op.name not in weights]),
-        dict(zip(sorted(function.structured_outputs), (tensor.name for tensor in constant.outputs), strict=True)),
-        (f"inlined {inlined} functions that XLA was to compile",) if inlined else (),
-        {f"{name}:0": variable for name, variable in weights.items()},
-    )
+    expose(frozen.graph_def, weights)
+    return replace(frozen, weights={f"{name}:0": variable for name, variable in weights.items()})
 
 
 def _named_inputs(function: Any, tensors: Sequence[Any]) -> dict[str, str]:

@@ -52,7 +52,7 @@ class Tracing:
     folder: Folder = field(default_factory=Folder)
     library: Any = None
     _bodies: dict[str, Any] = field(default_factory=dict)
-    _made: dict[Any, tuple[Any, ...]] = field(default_factory=dict)
+    _made: dict[Any, tuple[tuple[Any, ...], Any, tuple[Any, ...]]] = field(default_factory=dict)
 
     def note(self, text: str) -> None:
         """Says once what was changed."""
@@ -113,16 +113,12 @@ class Tracing:
         folded = self.folder.known_outputs(step)
         if folded is not None:
             return folded
-        key = None
-        if _repeatable(op):
-            attributes = op.node_def.attr.items()
-            parts = sorted((name, value.SerializeToString(deterministic=True)) for name, value in attributes)
-            key = (op.type, tuple(parts), tuple(id(value) for value in step.inputs))
-            if key in self._made:
-                return self._made[key]
+        key = _identity(op, step.inputs)
+        if key in self._made:
+            return self._made[key][0]
         made = self.folder.learned(op, step.inputs, self._create(op, step.inputs))
         if key is not None:
-            self._made[key] = made
+            self._made[key] = made, op, step.inputs  # as long as they are there, their ids are theirs
         return made
 
     def _create(self, op: Any, inputs: Sequence[Any]) -> tuple[Any, ...]:
@@ -140,8 +136,18 @@ class Tracing:
         return tuple(new.outputs)
 
 
-def retraced(frozen: Frozen, replacements: Mapping[str, Replacement]) -> Frozen:
-    """The frozen graph with every op of these types replaced; what no output needs any more is gone."""
+def retraced(
+    frozen: Frozen,
+    replacements: Mapping[str, Replacement],
+    further: Callable[[], Mapping[str, Any]] = dict,
+) -> Frozen:
+    """The frozen graph with every op of these types replaced; what no output needs any more is gone.
+
+    Args:
+        frozen: the old graph.
+        replacements: op type to what it becomes.
+        further: tensors of the new graph that become outputs too, asked when it is complete.
+    """
     import tensorflow as tf
 
     old = tf.Graph()
@@ -153,7 +159,8 @@ def retraced(frozen: Frozen, replacements: Mapping[str, Replacement]) -> Frozen:
         tf.graph_util.import_graph_def(tf.compat.v1.GraphDef(library=frozen.graph_def.library), name="")
         tracing.run(old.get_operations(), values)
         # An input that no output needs stays, or the signature would change.
-        outputs = {key: tf.identity(values[name], name=f"out/{at}") for at, (key, name) in _numbered(frozen.outputs)}
+        found = {key: values[name] for key, name in frozen.outputs.items()} | dict(further())
+        outputs = {key: tf.identity(tensor, name=f"out/{at}") for at, (key, tensor) in enumerate(found.items())}
     graph_def = _needed(tracing.graph, frozen, outputs)
     return replace(
         frozen,
@@ -161,10 +168,6 @@ def retraced(frozen: Frozen, replacements: Mapping[str, Replacement]) -> Frozen:
         outputs={key: tensor.name for key, tensor in outputs.items()},
         notes=(*frozen.notes, *(note for note in tracing.notes if note not in frozen.notes)),
     )
-
-
-def _numbered(outputs: Mapping[str, str]) -> list[tuple[int, tuple[str, str]]]:
-    return list(enumerate(outputs.items()))
 
 
 def _needed(graph: Any, frozen: Frozen, outputs: Mapping[str, Any]) -> Any:
@@ -202,10 +205,16 @@ def _functions_of(node: Any) -> list[str]:
     return named + [one.name for value in node.attr.values() for one in value.list.func]
 
 
-def _repeatable(op: Any) -> bool:
-    """Whether two of the same inputs are the same; converters want a list for each loop."""
+def _identity(op: Any, inputs: Sequence[Any]) -> Any:
+    """What two ops have in common that are the same; None for an op that is like no other."""
+    if op.type == "Const":
+        return id(op)  # of a body that is copied once more; comparing large values would cost more than it saves
     own = op.op_def.is_stateful or op.type.startswith("Placeholder") or not op.outputs
-    return not own and all(tensor.dtype != "variant" for tensor in op.outputs)
+    # Converters want a list for each loop.
+    if own or any(tensor.dtype == "variant" for tensor in op.outputs):
+        return None
+    parts = sorted((name, value.SerializeToString(deterministic=True)) for name, value in op.node_def.attr.items())
+    return (op.type, tuple(parts), tuple(id(value) for value in inputs))
 
 
 def _plain(value: Any) -> Any:

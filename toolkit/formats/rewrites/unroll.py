@@ -1,9 +1,11 @@
-"""Loops that run a known number of times become that many copies of their body; others carry no more lists."""
+"""Loops of a known number of steps become copies of their body, others carry no more lists; a choice, conditions."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from toolkit.formats.rewrites.frozen import Frozen
+from toolkit.formats.rewrites.lists import is_list
 from toolkit.formats.rewrites.loops import open_loop
 from toolkit.formats.rewrites.retrace import Replacement, Step, retraced
 from toolkit.formats.rewrites.rewrite import Rewrite, Stage
@@ -12,6 +14,7 @@ from toolkit.graphs.census import layer_of, ops_by_type
 
 # Converters take seconds for a thousand ops.
 MOST_OPS = 10_000
+_CONTROL = {"While", "StatelessWhile", "Case", "StatelessCase"}
 
 
 def _while(step: Step) -> Sequence[Any] | None:
@@ -51,12 +54,53 @@ def _inlined(step: Step) -> Sequence[Any] | None:
     return step.tracing.call(step.attr("f").name, step.inputs)
 
 
-def _branch(step: Step) -> Sequence[Any] | None:
-    """The branch of a condition that is known."""
-    condition = step.tracing.folder.value(step.inputs[0])
-    if condition is None:
+def _if(step: Step) -> Sequence[Any] | None:
+    """The branch of a condition that is known; branches without lists where it is not."""
+    chosen, sides = step.inputs[0], [step.attr(name).name for name in ("then_branch", "else_branch")]
+    known = step.tracing.folder.value(chosen)
+    if known is not None:
+        return step.tracing.call(sides[0 if known.any() else 1], step.inputs[1:])
+    if chosen.dtype != "bool" or not any(_holds_control(step, side) for side in sides):
         return None
-    return step.tracing.call(step.attr("then_branch" if condition else "else_branch").name, step.inputs[1:])
+    return _either(step, chosen, *(partial(_called, step, side) for side in sides))
+
+
+def _case(step: Step) -> Sequence[Any]:
+    """A condition in each branch's turn: neither TFLite nor tf2onnx has the op; beyond the last the last is taken."""
+    import tensorflow as tf
+
+    branches = [partial(_called, step, branch.name) for branch in step.attr("branches")]
+    known = step.tracing.folder.value(step.inputs[0])
+    if known is not None:
+        return step.tracing.call(step.attr("branches")[_within(int(known), len(branches))].name, step.inputs[1:])
+    otherwise = branches.pop()
+    for at, branch in reversed(list(enumerate(branches))):
+        otherwise = partial(_either, step, tf.equal(step.inputs[0], at), branch, otherwise)
+    step.tracing.note(f"{step.type} (layer {layer_of(step.op.name)}) became {len(branches)} conditions")
+    return otherwise()
+
+
+def _within(at: int, count: int) -> int:
+    return at if 0 <= at < count else count - 1
+
+
+def _called(step: Step, name: str) -> list[Any]:
+    import tensorflow as tf
+
+    found = step.tracing.within(tf.compat.v1.get_default_graph()).call(name, step.inputs[1:])
+    return [value.tensor() if is_list(value) else value for value in found]
+
+
+def _either(step: Step, chosen: Any, then: Callable[[], Any], otherwise: Callable[[], Any]) -> list[Any]:
+    import tensorflow as tf
+
+    outputs = tf.cond(chosen, then, otherwise)
+    return list(outputs) if len(step.op.outputs) != 1 or isinstance(outputs, list) else [outputs]
+
+
+def _holds_control(step: Step, name: str) -> bool:
+    """Whether a function has something in it that is replaced here."""
+    return any(op.type in REPLACEMENTS and op.type != "Identity" for op in step.tracing.body(name).get_operations())
 
 
 REPLACEMENTS: dict[str, Replacement] = {
@@ -65,15 +109,16 @@ REPLACEMENTS: dict[str, Replacement] = {
     "StatelessWhile": _while,
     "PartitionedCall": _inlined,
     "StatefulPartitionedCall": _inlined,
-    "If": _branch,
-    "StatelessIf": _branch,
+    "If": _if,
+    "StatelessIf": _if,
+    "Case": _case,
+    "StatelessCase": _case,
 }
 
 
 def has_loops(graph_def: Any) -> bool:
-    """Whether there is a loop, or a list."""
-    kinds = ops_by_type(graph_def)
-    return any(kind in kinds for kind in ("While", "StatelessWhile")) or any("TensorList" in kind for kind in kinds)
+    """Whether there is a loop, a list, or a choice of several."""
+    return any(kind in _CONTROL or "TensorList" in kind for kind in ops_by_type(graph_def))
 
 
 def _apply(frozen: Frozen) -> Frozen:
