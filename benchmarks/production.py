@@ -1,6 +1,6 @@
 """From eager to production, hop by hop: python -m benchmarks.production [MODEL...]; prints the tables of a document.
 
-In process by `bench`; served by `load`, at rest (one caller) and at 70 % of what four callers get, with Poisson arrivals.
+In process by `bench`; served by `load`, at rest (one caller) and at 70 % of what four callers get, by Poisson arrivals.
 """
 
 import argparse

@@ -20,7 +20,7 @@ from toolkit.measure.load.tape import Tape, merged
 from toolkit.measure.sampling import SECOND_NS
 
 _START_LIMIT_S = 60.0
-_LEAD_S = 0.25  # from the order to the first moment: long enough for every worker to have read it
+_LEAD_S = 0.15  # from the order to the first moment: long enough for every worker to have read it
 _LOOK_S = 0.25
 _RECENT_S = 1.0
 # What callers can ask at the very most; a file has room for so many, and takes none for those that never were.

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from toolkit.measure.load import outcomes
 from toolkit.measure.load.jobs import Job
-from toolkit.measure.load.pacing import Clock, Pacer, sharpen_timers
+from toolkit.measure.load.pacing import Clock, Pacer, sharpen_timers, take_precedence
 from toolkit.measure.load.tape import BEGUN, LOST, SCHEDULED, Tape
 from toolkit.measure.phases import told_ns
 from toolkit.measure.sampling import SECOND_NS, collector_off
@@ -208,6 +208,7 @@ def run(job: Job, start_ns: int) -> Shift:
     """Carry out a job; everything about its requests is on the tape."""
     tape = Tape(job.tape, job.room)
     turn = Turn(job, tape)
+    take_precedence()  # before there are threads: Linux counts it by thread, and each begins as the one that made it
     senders = _senders(job, turn)
     lost_before = _lost(senders)
     sharpen_timers()
