@@ -56,8 +56,10 @@ class Loader:
         if directory.is_file():
             raise lifecycle_wording.version_is_a_file(name, version, str(directory))
         saved = next((path for path in (directory, directory / "saved_model") if (path / SAVED_MODEL).is_file()), None)
-        if saved is not None and not self.allow_unsafe:
-            refuse_unsafe(saved / SAVED_MODEL)
+        if not self.allow_unsafe:
+            # Not the one SavedModel alone: what a format lacks is a small one beside its files, and runs with them.
+            for graph in sorted(directory.rglob(SAVED_MODEL)):
+                refuse_unsafe(graph)
         own = self._own_batching(directory)
         servable = self._open(directory)
         try:

@@ -8,7 +8,7 @@ from typing import Any
 from toolkit.core.tensors import dtype_name
 from toolkit.formats.rewrites.cut import Cut, Dependence
 from toolkit.formats.rewrites.cut_names import Names
-from toolkit.formats.rewrites.kinds import SIDE_EFFECTS
+from toolkit.formats.rewrites.kinds import checks
 
 
 @dataclass(frozen=True)
@@ -107,12 +107,12 @@ class Borders:
 
     @cached_property
     def _checks(self) -> tuple[str, ...]:
-        """Assertions about what stands before the file; the others go, as they do where nothing is split."""
+        """Assertions about what no weights were needed for; the others go, as they do where nothing is split."""
         depends = self.depends
-        early = {*self.cut.front, *self._plain, *(tensor.op for tensor in self._given.values())}
-        checks = [op for op in depends.ops if op.type in SIDE_EFFECTS and op in depends.fed]
-        needs = {op.name: depends.before(tensor.op for tensor in op.inputs) & depends.fed for op in checks}
-        return tuple(name for name, needed in needs.items() if needed <= early)
+        # One that gives what an output needs is work, and goes where the work goes.
+        work = depends.before(tensor.op for outputs in self._outputs.values() for tensor in outputs.values())
+        found = [op for op in depends.ops if checks(op.node_def, depends.library) and op in depends.fed - work]
+        return tuple(op.name for op in found if not depends.before([op]) & depends.heavy)
 
     def _taken(self, wanted: Iterable[Any], inside: Callable[[Any], bool]) -> list[Any]:
         """The tensors that a part takes from outside to work out the wanted ones; inputs of the signature last."""

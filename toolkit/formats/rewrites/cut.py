@@ -267,7 +267,8 @@ class _Cutter:
         depends, label = self.depends, self.depends.lacks.label
         ops = ", ".join(f"{op} (layer {layer})" for op, layer in cut.named(cut.lacking).items())
         start = f"{label} has no {ops} of '{self.signature}'"
-        kept = next((op for op in cut.front | cut.tail if changes_state(op.node_def, depends.library)), None)
+        # What writes gives nothing, so that no part would take it along, nor keep it in its order.
+        kept = next((op for op in depends.ops if changes_state(op.node_def, depends.library)), None)
         if kept is not None:
             raise UnsupportedError(f"{start}, and {kept.type} (layer {layer_of(kept.name)}) keeps state", hint=_HINT)
         work = next((op for op in depends.ops if op in cut.front and op in depends.heavy), None)

@@ -76,6 +76,11 @@ def _inlined(function: Any) -> Any:
     options.optimizers.append("function")
     options.function_optimization = options.AGGRESSIVE
     inlined = tf_optimizer.OptimizeGraph(config, meta_graph)
+    # It keeps the shapes of what it took out of functions only.
+    shapes = {node.name: node.attr["_output_shapes"] for node in graph_def.node if "_output_shapes" in node.attr}
+    for node in inlined.node:
+        if node.name in shapes:
+            node.attr["_output_shapes"].CopyFrom(shapes[node.name])
     _rename_functions(inlined, f"flat_{next(_FLATTENED)}")
     return inlined
 

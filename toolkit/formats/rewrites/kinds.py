@@ -67,6 +67,11 @@ def says_something(op: str) -> bool:
     return op not in STRUCTURAL and not op.startswith(_PLUMBING)
 
 
+def checks(node: Any, library: Mapping[str, Any]) -> bool:
+    """Whether the op is there to raise or to print; in a function, a condition stands around it."""
+    return node.op in SIDE_EFFECTS or any(checks(inner, library) for inner in _inner(node, library))
+
+
 def changes_state(node: Any, library: Mapping[str, Any]) -> bool:
     """Whether the op leaves something behind for the next call."""
     kinds = (*STATE_WRITES, "LookupTableInsert", "LookupTableRemove", "LookupTableImport")

@@ -75,7 +75,7 @@ def _replace_size(graph_def: Any, op: Any, size: int) -> None:
 
 def _replace(graph_def: Any, op: Any, keys: Array, values: Array) -> None:
     node = next(node for node in graph_def.node if node.name == op.name)
-    shapes = node.attr["_output_shapes"]
+    kept = {key: value for key, value in node.attr.items() if key == "_output_shapes"}
     inner, result = _comparison(op, keys, values)
     outside = {"keys": node.input[1], "default": node.input[2]}
     for part in inner:
@@ -83,13 +83,9 @@ def _replace(graph_def: Any, op: Any, keys: Array, values: Array) -> None:
             part.input[:] = [outside.get(name) or f"{op.name}/{name}" for name in part.input]
             part.name = f"{op.name}/{part.name}"
             graph_def.node.append(part)
-    dtype = node.attr["Tout"].type
-    node.op = "Identity"
-    node.ClearField("input")
-    node.input.append(f"{op.name}/{result}")
-    node.attr.clear()
-    node.attr["T"].type = dtype
-    node.attr["_output_shapes"].CopyFrom(shapes)
+    identity = type(node)(name=node.name, op="Identity", input=[f"{op.name}/{result}"], attr=kept)
+    identity.attr["T"].type = node.attr["Tout"].type
+    node.CopyFrom(identity)
 
 
 def _comparison(op: Any, keys: Array, values: Array) -> tuple[Iterator[Any], str]:
