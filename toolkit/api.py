@@ -44,6 +44,9 @@ class BuildOptions(TypedDict, total=False):
     keep_going: bool
     imports: Sequence[str]
     unsafe_lambda: bool
+    opset: int
+    fixed_batch: int
+    allow_flex: bool
     root: str | Path
     verbose: bool
 
@@ -86,7 +89,7 @@ def verify(path: str | Path, *, timeout_s: float = DEFAULT_TIMEOUT_S, verbose: b
     judged = []
     with Isolated(verbose=verbose) as child:
         for artifact in manifest.artifacts:
-            if not artifact.files:
+            if not artifact.paths:
                 judged.append(artifact)
                 continue
             known = _allowed_before(artifact.parity)
@@ -100,7 +103,7 @@ def verify(path: str | Path, *, timeout_s: float = DEFAULT_TIMEOUT_S, verbose: b
 
 def verified(manifest: Manifest) -> ParityError | None:
     """What is wrong with the artifacts of a manifest that `verify` gave; None when all that were made agree."""
-    failed = [found.parity.reason for found in manifest.artifacts if found.files and found.parity.status != "pass"]
+    failed = [found.parity.reason for found in manifest.artifacts if found.paths and found.parity.status != "pass"]
     return ParityError("; ".join(failed), hint="build the bundle again") if failed else None
 
 

@@ -6,7 +6,7 @@ from importlib import import_module
 from tests.zoo.specimen import Specimen
 
 FAMILIES = (
-    *("dense", "convolutional", "attention", "recurrent", "shaped"),
+    *("dense", "convolutional", "attention", "recurrent", "recurrences", "shaped"),
     *("words", "flow", "indexed", "numeric"),
 )
 

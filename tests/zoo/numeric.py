@@ -113,6 +113,7 @@ def waves(batch_size: int, seed: int) -> dict[str, Any]:
     return {"wave": np.random.default_rng(seed).normal(size=(batch_size, 160))}
 
 
+NO_BFLOAT16 = {"onnx": "takes no bfloat16, which Placeholder (layer x) is"}
 ZOO = (
     Specimen(ModelSpec("stft", lambda: spectrum, {"wave": floats(64)}), "stft", fast=True),
     Specimen(ModelSpec("mel", Mel, {"wave": floats(None)}, samples=waves), "mel"),
@@ -121,7 +122,7 @@ ZOO = (
     Specimen(ModelSpec("float64", Doubles, {"x": TensorSpec("float64", (None, 4))}), "float64"),
     Specimen(ModelSpec("mixed_float16", seeded(lambda: mixed("mixed_float16"))), "mixed float16", fast=True),
     Specimen(ModelSpec("mixed_bfloat16", seeded(lambda: mixed("mixed_bfloat16"))), "mixed bfloat16"),
-    Specimen(ModelSpec("bfloat16", Halves, {"x": TensorSpec("bfloat16", (None, 4))}), "bfloat16"),
+    Specimen(ModelSpec("bfloat16", Halves, {"x": TensorSpec("bfloat16", (None, 4))}), "bfloat16", NO_BFLOAT16),
     Specimen(ModelSpec("int8_input", lambda: tiny_whole, {"x": TensorSpec("int8", (None, 4))}), "int8 input"),
     Specimen(
         ModelSpec("uint8_input", lambda: bytes_of_image, {"image": TensorSpec("uint8", (None, 8, 6, 3))}),
@@ -136,5 +137,9 @@ ZOO = (
         ),
         "int64 input",
     ),
-    Specimen(ModelSpec("string_input", lambda: strings, {"text": TensorSpec("string", (None,))}), "string input"),
+    Specimen(
+        ModelSpec("string_input", lambda: strings, {"text": TensorSpec("string", (None,))}),
+        "string input",
+        {"tflite": "StringJoin (layer StringJoin)", "onnx": "StringJoin (layer StringJoin)"},
+    ),
 )

@@ -10,9 +10,10 @@ from toolkit.building.isolate import Isolated
 from toolkit.building.jobs import convert
 from toolkit.building.machine import available_bytes
 from toolkit.core.artifact import Artifact
+from toolkit.core.exporting import ExportSettings
 from toolkit.core.files import refuse_if_full
 from toolkit.core.model import TracedModel
-from toolkit.core.parity import ComputesInFloat32, Parity
+from toolkit.core.parity import ComputesInFloat32, Parity, Unproven
 from toolkit.core.plugins import FORMATS, Format
 from toolkit.core.store import digest_of, hash_files
 from toolkit.errors import ExportError, StoreError, ToolkitError, UnavailableError, UnsupportedError
@@ -71,9 +72,12 @@ class Exporter:
             return self._write(plugin, directory)
         saved, signatures = self._stage / SOURCE_FORMAT, dict(self._traced.signatures)
         notes: Sequence[str] = self._child.run(
-            convert, plugin.name, saved, directory, signatures, timeout_s=self._timeout_s
+            convert, plugin.name, saved, directory, signatures, self._settings(plugin), timeout_s=self._timeout_s
         )
         return notes
+
+    def _settings(self, plugin: Format) -> ExportSettings:
+        return self._traced.settings.only(plugin.reads)
 
     def _write(self, plugin: Format, directory: Path) -> Sequence[str]:
         try:
@@ -114,18 +118,20 @@ class Exporter:
         files = {f"{plugin.name}/{path}": digest for path, digest in hashes.items()}
         if not files:
             raise ExportError(f"the export of {plugin.name} wrote no file")
+        unproven = next((str(note) for note in notes if isinstance(note, Unproven)), "")
         return Artifact(
             name=plugin.name,
             format=plugin.opened_as,
             variant=plugin.variant,
             path=plugin.name,
-            paths=_paths(directory, self._traced.signatures),
+            paths={} if unproven else _paths(directory, self._traced.signatures),
             size_bytes=sum((self._stage / path).stat().st_size for path in files),
             sha256=digest_of(files),
             files=files,
             export_seconds=round(seconds, 4),
-            parity=Parity("fail", "not run yet"),
-            notes=tuple(map(str, notes)),
+            parity=Parity("skipped", unproven) if unproven else Parity("fail", "not run yet"),
+            notes=tuple(str(note) for note in notes if not isinstance(note, Unproven)),
+            fixed_batch=self._settings(plugin).fixed_batch,
             computes_in="float32" if any(isinstance(note, ComputesInFloat32) for note in notes) else "",
         )
 

@@ -4,10 +4,12 @@ import gc
 import io
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, redirect_stdout, suppress
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
 from toolkit.core.artifact import Manifest
+from toolkit.core.exporting import ExportSettings
 from toolkit.core.files import refuse_if_full
 from toolkit.core.model import ModelSpec, TracedModel, TraceFacts
 from toolkit.core.parity import Allowed, Parity
@@ -33,13 +35,20 @@ def warm_up() -> None:
     gc.freeze()
 
 
-def convert(format_name: str, saved: Path, directory: Path, signatures: Mapping[str, Signature]) -> Sequence[str]:
+def convert(
+    format_name: str,
+    saved: Path,
+    directory: Path,
+    signatures: Mapping[str, Signature],
+    settings: ExportSettings | None = None,
+) -> Sequence[str]:
     """Writes the artifact of one format from the SavedModel at `saved`; gives the export's notes."""
     plugin = FORMATS.load(format_name)
     try:
         # Converters print to both streams; file descriptor 1 of this process goes to the log as well.
         with redirect_stdout(io.StringIO()):
-            return tuple(plugin.export(_reopen(saved, signatures), directory) or ())
+            traced = replace(_reopen(saved, signatures), settings=settings or ExportSettings())
+            return tuple(plugin.export(traced, directory) or ())
     except Exception as error:
         refuse_if_full(error, directory)
         raise

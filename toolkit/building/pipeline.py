@@ -19,8 +19,9 @@ from toolkit.building.precision import coarse_tolerances
 from toolkit.building.quality import Judge
 from toolkit.building.trace import trace_model
 from toolkit.core.artifact import GOLDEN, MANIFEST, Artifact, Manifest, Source
+from toolkit.core.exporting import DEFAULTS, ExportSettings
 from toolkit.core.golden import write_golden
-from toolkit.core.model import TracedModel
+from toolkit.core.model import ModelSpec, TracedModel
 from toolkit.core.parity import Allowed
 from toolkit.core.plugins import FORMATS
 from toolkit.core.store import hash_file, publish, publish_at, staging, staging_for
@@ -43,6 +44,7 @@ class Options:
         allowed: output to a difference that a person let pass.
         keep_going: publish what passed even if something failed.
         unsafe_lambda: load Keras files with Lambda layers, which run Python.
+        settings: what is asked of formats beyond their defaults.
     """
 
     exported: Path
@@ -52,6 +54,7 @@ class Options:
     allowed: Mapping[str, Allowed] = field(default_factory=dict)
     keep_going: bool = False
     unsafe_lambda: bool = False
+    settings: ExportSettings = DEFAULTS
 
     def __post_init__(self) -> None:
         for name, word in self.allowed.items():
@@ -88,7 +91,7 @@ def build_bundle(entry: Entry, options: Options, child: Isolated, progress: Prog
         progress("building the model")
         built = build_model(entry.spec, unsafe_lambda=options.unsafe_lambda)
         progress("tracing")
-        traced = trace_model(entry.spec, built)
+        traced = replace(trace_model(_with_batch(entry.spec, options.settings), built), settings=options.settings)
         _refuse_strange_outputs(traced, options.allowed)
         exporter = Exporter(traced, stage, child, options.timeout_s)
         # The graph is saved before eager runs: a stateful model must be saved as it was built.
@@ -105,6 +108,24 @@ def build_bundle(entry: Entry, options: Options, child: Isolated, progress: Prog
             draft = replace(draft, artifacts=(*draft.artifacts, judge.verdict(draft, artifact)))
         exporter.close(names)
         return _publish(draft, stage, options)
+
+
+def check_settings(names: Sequence[str], settings: ExportSettings) -> None:
+    """UsageError for a setting that none of these formats heeds, or that one of them cannot."""
+    plugins = [FORMATS.load(name) for name in names]
+    for setting in settings.chosen:
+        flag = f"--{setting.replace('_', '-')}"
+        if not any(setting in plugin.reads for plugin in plugins):
+            heeding = [plugin.name for plugin in FORMATS.load_all() if setting in plugin.reads]
+            raise UsageError(f"{flag} is nothing to {', '.join(names)}", hint=f"it is for {', '.join(heeding)}")
+    for plugin in plugins:
+        plugin.check(settings)
+
+
+def _with_batch(spec: ModelSpec, settings: ExportSettings) -> ModelSpec:
+    """The spec with golden cases of the one size that some file will take."""
+    sizes = () if settings.fixed_batch is None else (settings.fixed_batch,)
+    return replace(spec, batch_sizes=(*spec.batch_sizes, *sizes))
 
 
 def _refuse_strange_outputs(traced: TracedModel, allowed: Mapping[str, Allowed]) -> None:
@@ -208,12 +229,17 @@ def _failure(artifacts: Sequence[Artifact]) -> ToolkitError | None:
 
 def _drop_failed(artifacts: Sequence[Artifact], stage: Path) -> None:
     for artifact in artifacts:
-        if artifact.parity.status != "pass" and (stage / artifact.name).exists():
+        if artifact.parity.status != "pass" and not _unproven(artifact) and (stage / artifact.name).exists():
             shutil.rmtree(stage / artifact.name)
+
+
+def _unproven(artifact: Artifact) -> bool:
+    """Whether its files are kept though no runtime here opens them."""
+    return bool(artifact.files) and not artifact.paths
 
 
 def _without_files(artifact: Artifact) -> Artifact:
     """A failed artifact's entry stays, with its reason and checks; its files are not published."""
-    if artifact.parity.status == "pass":
+    if artifact.parity.status == "pass" or _unproven(artifact):
         return artifact
     return replace(artifact, path="", paths={}, files={}, sha256="", size_bytes=0)

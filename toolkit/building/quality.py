@@ -38,7 +38,7 @@ class Judge:
 
     def verdict(self, draft: Manifest, artifact: Artifact) -> Artifact:
         """The artifact with its parity, and its quality where that was asked and it passed."""
-        if not artifact.files:
+        if not artifact.paths:
             return artifact
         facts = replace(draft, artifacts=(artifact,))
         try:

@@ -8,7 +8,16 @@ from typing import Any
 from toolkit.building import jobs
 from toolkit.building.catalog import Entry, resolve, resolve_object, shipped
 from toolkit.building.isolate import Isolated
-from toolkit.building.pipeline import STEPS, STEPS_A_FORMAT, Options, Outcome, build_bundle, chosen_formats
+from toolkit.building.pipeline import (
+    STEPS,
+    STEPS_A_FORMAT,
+    Options,
+    Outcome,
+    build_bundle,
+    check_settings,
+    chosen_formats,
+)
+from toolkit.core.exporting import ExportSettings
 from toolkit.core.parity import Allowed
 from toolkit.core.store import find_root
 from toolkit.errors import CatalogError, ToolkitError, UsageError
@@ -48,6 +57,9 @@ class BuildRequest:
     keep_going: bool = False
     imports: Sequence[str] = ()
     unsafe_lambda: bool = False
+    opset: int | None = None
+    fixed_batch: int | None = None
+    allow_flex: bool = False
     root: str | Path | None = None
     verbose: bool = False
 
@@ -65,6 +77,7 @@ def build_all(
     root, references = _wanted(request)
     options = _options(request, root)
     formats = chosen_formats(options.formats)  # a misspelt format is said before a minute of work
+    check_settings(formats, options.settings)
     if not references:
         raise CatalogError(f"there are no models in {root / 'models'}", hint="name one: tfx-export build path/file.py")
     if len(references) > 1:
@@ -147,4 +160,5 @@ def _options(request: BuildRequest, root: Path) -> Options:
         allowed={name: Allowed(value, request.reason) for name, value in (request.allow_diff or {}).items()},
         keep_going=request.keep_going,
         unsafe_lambda=request.unsafe_lambda,
+        settings=ExportSettings(request.opset, request.fixed_batch, request.allow_flex or None),
     )

@@ -37,6 +37,7 @@ class Artifact:
         paths: signature to the file (or directory) that answers it, relative to the bundle.
         files: every file to its sha256, relative to the bundle.
         sha256: one digest over `files`.
+        fixed_batch: the one batch size that its files take; None for any.
         computes_in: the float dtype that it computes in where the model computes in a finer one.
     """
 
@@ -53,6 +54,7 @@ class Artifact:
     quality: Quality | None = None
     notes: tuple[str, ...] = ()
     computes_in: str = ""
+    fixed_batch: int | None = None
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from toolkit.core.exporting import DEFAULTS, ExportSettings
 from toolkit.core.parity import Tolerance
 from toolkit.core.tensors import Array, Feed, Outputs, Signature
 from toolkit.errors import CatalogError
@@ -91,6 +92,7 @@ class TracedModel:
         callables: name to the tf.function that the concrete function is one trace of.
         baseline: `restored` where the source is a SavedModel, whose signatures stand in for the lost eager form.
         saved: a SavedModel of these very signatures, where one is written already.
+        settings: what was asked of the format that it is being written as.
         cut: name to inputs and outputs that the author's signature does not have, since the model was split there:
             their first dimensions need not count the rows of a batch.
     """
@@ -105,4 +107,5 @@ class TracedModel:
     callables: Mapping[str, Any] = field(default_factory=dict)
     baseline: str = "eager"
     saved: Path | None = None
+    settings: ExportSettings = DEFAULTS
     cut: Mapping[str, frozenset[str]] = field(default_factory=dict)

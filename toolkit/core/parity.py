@@ -17,6 +17,10 @@ class ComputesInFloat32(str):  # a str that travels between processes
     """A note of an export: the artifact computes in float32 what its signature declares in a finer float dtype."""
 
 
+class Unproven(str):
+    """A note of an export: why no runtime here can open what was written, so that nothing can be proven of it."""
+
+
 EXACT = Tolerance(0.0, 0.0)
 # DESIGN of the bundle: what float arithmetic in another order and with other kernels may change.
 DEFAULT_TOLERANCES: Mapping[str, Tolerance] = MappingProxyType(

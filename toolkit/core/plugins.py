@@ -11,6 +11,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from toolkit.core.exporting import ExportSettings
 from toolkit.core.model import TracedModel
 from toolkit.core.runner import Runner
 from toolkit.core.tensors import Signature
@@ -45,6 +46,10 @@ class Opening:
 
 def _no_faults(_: Opening) -> Sequence[str]:
     return ()
+
+
+def _any_settings(_: ExportSettings) -> None:
+    """No setting of this format can be wrong."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,8 @@ class Format:
         isolated: exported in a child process from the saved graph, since its converter can die or hang.
         memory_factor: free memory it needs, as a multiple of the weights.
         weight_limit_bytes: weights that its file can hold at most; None where there is no limit.
+        reads: the fields of ExportSettings that it heeds.
+        check: raises UsageError for settings that it cannot heed, before anything is built.
         takes: op types that its converter takes once the graph went through the rewrites; None for all of TensorFlow's.
         lacking: of a GraphDef, the op types that stay with TensorFlow beside its file.
         libraries: the modules that its export needs.
@@ -98,6 +105,8 @@ class Format:
     isolated: bool = True
     memory_factor: float = 12.0
     weight_limit_bytes: int | None = None
+    reads: tuple[str, ...] = ()
+    check: Callable[[ExportSettings], None] = _any_settings
     takes: Callable[[], Collection[str]] | None = None
     lacking: Callable[[Any], Collection[str]] | None = None
     libraries: tuple[str, ...] = ("tensorflow",)

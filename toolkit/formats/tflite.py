@@ -3,9 +3,11 @@
 import re
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 from toolkit.core.model import TracedModel
+from toolkit.core.parity import Unproven
 from toolkit.core.plugins import Format
 from toolkit.errors import ExportError, UnsupportedError
 from toolkit.formats.rewrites.kinds import Lacks
@@ -21,7 +23,27 @@ LACKS = Lacks("TFLite")
 
 def export(traced: TracedModel, directory: Path) -> Sequence[str]:
     """One `<signature>.tflite` per signature; what TFLite lacks stays with TensorFlow beside it."""
-    return export_split(traced, directory, LACKS, export_whole)
+    try:
+        return export_split(traced, directory, LACKS, export_whole)
+    except UnsupportedError as error:
+        if traced.saved is None or not traced.settings.allow_flex:
+            raise
+        _export_flex(traced, directory)
+        return [
+            Unproven(
+                f"{error.message}: its file has TensorFlow's own (Select TF) ops, which a plain runtime cannot open, "
+                "so that nothing is proven of it"
+            )
+        ]
+
+
+def _export_flex(traced: TracedModel, directory: Path) -> None:
+    """Files whose missing ops are TensorFlow's own, for runtimes that have the Flex delegate."""
+    for left in directory.iterdir():  # what the attempt without them wrote
+        rmtree(left) if left.is_dir() else left.unlink()
+    for name, function in traced.functions.items():
+        content = convert(traced.saved, name, function, flex=True)
+        (directory / f"{name}.tflite").write_bytes(content)
 
 
 def export_whole(traced: TracedModel, directory: Path) -> Sequence[str]:
@@ -48,7 +70,7 @@ def refuse(traced: TracedModel) -> None:
             )
 
 
-def convert(saved: Path, name: str, function: Any) -> bytes:
+def convert(saved: Any, name: str, function: Any, *, flex: bool = False) -> bytes:
     """The flatbuffer of one signature of a SavedModel; its function says what is in it where that goes wrong.
 
     Raises:
@@ -58,6 +80,9 @@ def convert(saved: Path, name: str, function: Any) -> bytes:
     import tensorflow as tf
 
     converter = tf.lite.TFLiteConverter.from_saved_model(str(saved), signature_keys=[name])
+    if flex:
+        sets = tf.lite.OpsSet
+        converter.target_spec.supported_ops = [sets.TFLITE_BUILTINS, sets.SELECT_TF_OPS]
     try:
         content: bytes = converter.convert()
     except Exception as error:  # the converter raises its own class, and whatever MLIR runs into
@@ -117,4 +142,11 @@ def known_ops() -> Collection[str]:
     return Path(__file__).with_name("tflite_ops.txt").read_text(encoding="ascii").split()
 
 
-FORMAT = Format(name="tflite", export=export, weight_limit_bytes=LIMIT_BYTES, takes=known_ops, lacking=LACKS.of)
+FORMAT = Format(
+    name="tflite",
+    export=export,
+    weight_limit_bytes=LIMIT_BYTES,
+    reads=("fixed_batch", "allow_flex"),
+    takes=known_ops,
+    lacking=LACKS.of,
+)

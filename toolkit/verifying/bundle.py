@@ -12,7 +12,7 @@ from toolkit.core.parity import Allowed, Check, Parity
 from toolkit.core.plugins import FORMATS, RUNTIMES, Opening, Runtime
 from toolkit.core.store import hash_files
 from toolkit.errors import ParityError, ToolkitError
-from toolkit.verifying.parity import Expectation, check_runner
+from toolkit.verifying.parity import Expectation, at_batch, check_runner
 
 
 def check_files(bundle: Path, besides: Collection[str] = ()) -> Manifest:
@@ -63,10 +63,13 @@ def judge(bundle: Path, manifest: Manifest, name: str, allowed: Mapping[str, All
                 tolerances=manifest.tolerances_of(artifact),
                 allowed=allowed,
             )
+            if artifact.fixed_batch is not None:
+                wanted = at_batch(wanted, artifact.fixed_batch)
             opening = Opening(bundle / relative, signature, wanted.signature)
             faults = faults_of(runtime, opening)
             check = check_runner(runtime.name, partial(runtime.open, opening), wanted)
-            checks.append(replace(check, problems=(*faults, *check.problems)))
+            sizes = check.batch_sizes if artifact.fixed_batch is None else (artifact.fixed_batch,)
+            checks.append(replace(check, batch_sizes=sizes, problems=(*faults, *check.problems)))
             gc.collect()  # a restored graph holds itself, and its weights, by cycles
     if not checks:
         return Parity("fail", f"no installed runtime opens {artifact.format}, so nothing is known of {name}")

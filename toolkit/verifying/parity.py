@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -73,6 +73,22 @@ def batch_size(signature: Signature, feed: Feed) -> int | None:
     return sizes[0] if sizes else None
 
 
+def at_batch(wanted: Expectation, size: int) -> Expectation:
+    """What is asked of a file that takes one batch size alone: the cases of that size, and no row by itself."""
+
+    def fixed(spec: TensorSpec) -> TensorSpec:
+        return replace(spec, shape=(size, *spec.shape[1:])) if spec.batched and spec.shape else spec
+
+    inputs = {name: fixed(spec) for name, spec in wanted.signature.inputs.items()}
+    cases = [case for case in wanted.cases if batch_size(wanted.signature, case.feed) in {size, None}]
+    return replace(
+        wanted,
+        signature=replace(wanted.signature, inputs=inputs),
+        cases=cases,
+        behaviour=replace(wanted.behaviour, rows_independent=False),
+    )
+
+
 def single_row(signature: Signature, feed: Feed, row: int) -> dict[str, Array]:
     """The feed that asks for one row alone."""
     return {name: feed[name][row : row + 1] if spec.batched else feed[name] for name, spec in signature.inputs.items()}
@@ -112,8 +128,6 @@ class _Finding:
 
 
 def _located(deviation: Deviation, where: str) -> Deviation:
-    from dataclasses import replace
-
     return replace(deviation, problem=f"{where}: {deviation.problem}")
 
 

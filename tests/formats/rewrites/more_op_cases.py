@@ -156,9 +156,22 @@ def halves(x: Any) -> Any:
     return {"sum": tf.cast(tf.nn.relu(small) + tf.constant(2.0, tf.bfloat16) * small, tf.float32)}
 
 
+def inside(x: Any) -> Any:
+    def root(row: Any) -> Any:
+        square = tf.reshape(row, (3, 3))
+        return tf.linalg.inv(square + 5.0 * tf.eye(3))
+
+    small = tf.reduce_max(x) < 0.1
+    return {
+        "inverses": tf.map_fn(root, x),
+        "chosen": tf.cond(small, lambda: tf.linalg.det(tf.reshape(x, (-1, 3, 3))), lambda: x[:, 0]),
+    }
+
+
 MORE_CASES = (
     Case("spectra", spectra, (12,), tolerance=1e-5),
     Case("linear_systems", linear_systems, (9,), tolerance=3e-4),
+    Case("linear_systems", inside, (9,), tolerance=1e-5),
     Case("orthogonal", orthogonal, (9,), tolerance=1e-5),
     Case("diagonals", diagonals, (9,)),
     Case("philox", philox),

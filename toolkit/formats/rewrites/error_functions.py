@@ -28,7 +28,8 @@ _INVERSE_TAIL = (
     *(-0.000200214257, 0.000100950558, 0.00134934322, -0.00367342844, 0.00573950773),
     *(-0.0076224613, 0.00943887047, 1.00167406, 2.83297682),
 )
-_HALF_SQRT = 0.70710678
+# What an exact GELU scales its input by: it multiplies by the one or divides by the other.
+_GELU = (2.0**-0.5, 2.0**0.5)
 
 
 def polynomial(x: Any, coefficients: Sequence[float]) -> Any:
@@ -70,7 +71,7 @@ def in_gelu(step: Step) -> bool:
     for tensor in before.inputs:
         source = tensor.op if tensor.op.type != "Identity" else tensor.op.inputs[0].op
         value = tf.get_static_value(source.outputs[0]) if source.type == "Const" else None
-        if value is not None and value.size == 1 and abs(abs(float(value.item())) % _HALF_SQRT) < 1e-3:
+        if value is not None and value.size == 1 and any(abs(abs(value.item()) - scale) < 1e-3 for scale in _GELU):
             return True
     return False
 

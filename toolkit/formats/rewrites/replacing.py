@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from toolkit.formats.rewrites.bodies import bodies
 from toolkit.formats.rewrites.frozen import Frozen
 from toolkit.formats.rewrites.retrace import Replacement, Step, retraced
 from toolkit.formats.rewrites.rewrite import Rewrite, Stage
@@ -22,6 +23,7 @@ def replacing(
         stage: when it has its turn.
     """
     replacements = {kind: noted(replacement, by) for kind, replacement in table.items()}
+    replacements |= bodies(frozenset(table))
 
     def wanted(graph_def: Any) -> bool:
         found = ops_by_type(graph_def)

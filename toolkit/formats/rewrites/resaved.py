@@ -1,6 +1,6 @@
 """Writes a frozen graph as a SavedModel of one signature, for converters that read nothing else."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,18 @@ def _called(node: Any) -> Iterator[Any]:
             yield value.func
         elif value.HasField("list"):
             yield from value.list.func
+
+
+def with_batch(frozen: Frozen, inputs: Collection[str], size: int) -> Frozen:
+    """The graph with that many rows in each of these inputs, in place of any."""
+    graph_def = type(frozen.graph_def).FromString(frozen.graph_def.SerializeToString())
+    names = {frozen.inputs[key].partition(":")[0] for key in inputs}
+    for node in graph_def.node:
+        node.attr.pop("_output_shapes", None)  # of any number of rows
+        if node.name in names:
+            node.attr["shape"].shape.dim[0].size = size
+    note = f"takes batches of {size} rows, and no others"
+    return replace(frozen, graph_def=graph_def, notes=(*frozen.notes, note))
 
 
 def resave(frozen: Frozen, signature: str, directory: Path) -> Any:

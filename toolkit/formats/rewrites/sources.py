@@ -9,7 +9,7 @@ from typing import Any
 
 from toolkit.core.model import TracedModel
 from toolkit.formats.rewrites.frozen import freeze
-from toolkit.formats.rewrites.resaved import resave
+from toolkit.formats.rewrites.resaved import resave, with_batch
 from toolkit.formats.rewrites.rewrite import needs_rewriting, rewritten
 from toolkit.formats.saved_model import write
 from toolkit.graphs.census import STATE_WRITES, layers_of
@@ -37,8 +37,10 @@ def sources(traced: TracedModel, kind: str, directory: Path) -> Iterator[Mapping
         saved = traced.saved
         found = {}
         for at, (name, function) in enumerate(traced.functions.items()):
-            if _rewritable(function, kind):
+            fixed = traced.settings.fixed_batch
+            if fixed is not None or _rewritable(function, kind):
                 frozen = rewritten(freeze(function, name), kind)
+                frozen = frozen if fixed is None else with_batch(frozen, _batched(traced, name), fixed)
                 own = Path(folder) / str(at)
                 found[name] = Source(own, resave(frozen, name, own), frozen.notes)
                 continue
@@ -48,6 +50,12 @@ def sources(traced: TracedModel, kind: str, directory: Path) -> Iterator[Mapping
                 write(traced, saved)
             found[name] = Source(saved, function)
         yield found
+
+
+def _batched(traced: TracedModel, name: str) -> list[str]:
+    """The inputs whose first dimension counts the rows of a batch."""
+    inputs, cut = traced.signatures[name].inputs, traced.cut.get(name, frozenset())
+    return [key for key, spec in inputs.items() if spec.batched and key not in cut]
 
 
 def _rewritable(function: Any, kind: str) -> bool:

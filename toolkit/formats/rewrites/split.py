@@ -17,7 +17,7 @@ from toolkit.errors import UnsupportedError
 from toolkit.formats.rewrites.borders import Border, Borders
 from toolkit.formats.rewrites.cut import WHOLE, Cut, Dependence, find_cut
 from toolkit.formats.rewrites.flat import flatten, part_of
-from toolkit.formats.rewrites.kinds import Lacks, changes_state
+from toolkit.formats.rewrites.kinds import SIDE_EFFECTS, Lacks, changes_state
 from toolkit.formats.rewrites.ragged import TABLE as RAGGED
 from toolkit.formats.rewrites.served_graph import clean
 from toolkit.formats.rewrites.tables import without_small_tables
@@ -72,7 +72,8 @@ class _Splitting:
         for name, function in self.traced.functions.items():
             lacking = set().union(*(self.lacks.lacking(node, {}) for node in self._nodes(name)))
             # Ragged numbers alone need no part of their own; what their rewrite cannot do comes back in `also`.
-            if self.also or lacking - RAGGED.keys():
+            ragged = RAGGED.keys() & lacking and lacking <= RAGGED.keys() | SIDE_EFFECTS
+            if self.also or (lacking and not ragged):
                 flat = flatten(function)
                 flat, notes = without_small_tables(flat, self.lacks) if fixed else (flat, [])
                 depends = Dependence(flat, self.lacks)
