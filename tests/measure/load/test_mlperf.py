@@ -48,7 +48,7 @@ def test_a_single_stream_is_valid_and_leaves_its_logs(server: Running, tmp_path:
 @installed
 @pytest.mark.parametrize(("limit_s", "valid"), [(5.0, True), (1e-6, False)])
 def test_a_server_is_valid_only_within_its_limit(server: Running, tmp_path: Path, limit_s: float, valid: bool) -> None:
-    asked = request(server, rates=(300.0,), slo=("p99", limit_s), requests=700)
+    asked = request(server, rates=(1000.0,), slo=("p99", limit_s), requests=700)
     found = run_mlperf(asked, "Server", tmp_path)
     assert found.valid is valid, found.reason
     assert found.errors == 0
