@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from toolkit.building.blame import first_line
+from toolkit.building.evaluating import calibration_feeds
 from toolkit.building.isolate import Isolated
 from toolkit.building.jobs import convert
 from toolkit.building.machine import available_bytes
@@ -71,8 +72,16 @@ class Exporter:
         if not plugin.isolated:
             return self._write(plugin, directory)
         saved, signatures = self._stage / SOURCE_FORMAT, dict(self._traced.signatures)
+        calibration = calibration_feeds(self._traced) if plugin.variant else ()
         notes: Sequence[str] = self._child.run(
-            convert, plugin.name, saved, directory, signatures, self._settings(plugin), timeout_s=self._timeout_s
+            convert,
+            plugin.name,
+            saved,
+            directory,
+            signatures,
+            calibration,
+            self._settings(plugin),
+            timeout_s=self._timeout_s,
         )
         return notes
 

@@ -17,6 +17,7 @@ from toolkit.core.plugins import FORMATS, RUNTIMES, Opening
 from toolkit.core.runner import Runner
 from toolkit.core.tensors import Feed, Outputs, Signature
 from toolkit.verifying.bundle import judge
+from toolkit.verifying.noise import noise_of, times_as_fast
 
 
 def warm_up() -> None:
@@ -40,6 +41,7 @@ def convert(
     saved: Path,
     directory: Path,
     signatures: Mapping[str, Signature],
+    calibration: Sequence[Feed] = (),
     settings: ExportSettings | None = None,
 ) -> Sequence[str]:
     """Writes the artifact of one format from the SavedModel at `saved`; gives the export's notes."""
@@ -47,7 +49,8 @@ def convert(
     try:
         # Converters print to both streams; file descriptor 1 of this process goes to the log as well.
         with redirect_stdout(io.StringIO()):
-            traced = replace(_reopen(saved, signatures), settings=settings or ExportSettings())
+            traced = _reopen(saved, signatures)
+            traced = replace(traced, calibration=calibration, settings=settings or ExportSettings())
             return tuple(plugin.export(traced, directory) or ())
     except Exception as error:
         refuse_if_full(error, directory)
@@ -57,6 +60,16 @@ def convert(
 def judge_artifact(bundle: Path, manifest: Manifest, name: str, allowed: Mapping[str, Allowed]) -> Parity:
     """The verdict on one artifact of a staged or published bundle."""
     return judge(bundle, manifest, name, allowed)
+
+
+def noise(bundle: Path, manifest: Manifest, name: str) -> dict[str, float]:
+    """Output to SNR in dB of one artifact of a staged bundle."""
+    return noise_of(bundle, manifest, name)
+
+
+def speed(bundle: Path, manifest: Manifest, plain: str, lossy: str) -> float:
+    """How many times as fast one artifact of a staged bundle answers as another."""
+    return times_as_fast(bundle, manifest, plain, lossy)
 
 
 _OPENED: dict[tuple[str, Path, str], tuple[ExitStack, Runner]] = {}

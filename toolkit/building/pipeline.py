@@ -14,6 +14,7 @@ from toolkit.building.catalog import Entry
 from toolkit.building.exports import Exporter
 from toolkit.building.isolate import Isolated
 from toolkit.building.load import build_model
+from toolkit.building.lossy import MAX_ACCURACY_DROP
 from toolkit.building.machine import toolchain
 from toolkit.building.precision import coarse_tolerances
 from toolkit.building.quality import Judge
@@ -38,13 +39,14 @@ class Options:
     """How to build.
 
     Args:
-        formats: artifact names; empty is every format there is.
+        formats: artifact names; empty is every format that keeps the model's precision.
         out: the bundle's directory; None is the next version below `exported`.
         timeout_s: the limit of one conversion and of one verdict.
         allowed: output to a difference that a person let pass.
         keep_going: publish what passed even if something failed.
         unsafe_lambda: load Keras files with Lambda layers, which run Python.
         settings: what is asked of formats beyond their defaults.
+        max_accuracy_drop: how far the metric of a quantized artifact may fall below eager's.
     """
 
     exported: Path
@@ -55,6 +57,7 @@ class Options:
     keep_going: bool = False
     unsafe_lambda: bool = False
     settings: ExportSettings = DEFAULTS
+    max_accuracy_drop: float = MAX_ACCURACY_DROP
 
     def __post_init__(self) -> None:
         for name, word in self.allowed.items():
@@ -138,9 +141,15 @@ def _refuse_strange_outputs(traced: TracedModel, allowed: Mapping[str, Allowed])
 
 
 def chosen_formats(wanted: Sequence[str]) -> list[str]:
-    """The formats in the order of the table; UsageError for an unknown one."""
+    """The formats in the order of the table, the lossy ones only where they are named.
+
+    Raises:
+        UsageError: there is no such format.
+    """
     known = FORMATS.names()
     picked = [FORMATS.load(name).name for name in (wanted or known)]
+    if not wanted:
+        picked = [name for name in picked if not FORMATS.load(name).variant]
     # A format that needs no child comes first: the others are made from the same graph.
     return sorted(dict.fromkeys(picked), key=lambda name: (FORMATS.load(name).isolated, picked.index(name)))
 

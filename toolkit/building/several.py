@@ -8,6 +8,7 @@ from typing import Any
 from toolkit.building import jobs
 from toolkit.building.catalog import Entry, resolve, resolve_object, shipped
 from toolkit.building.isolate import Isolated
+from toolkit.building.lossy import MAX_ACCURACY_DROP
 from toolkit.building.pipeline import (
     STEPS,
     STEPS_A_FORMAT,
@@ -60,6 +61,7 @@ class BuildRequest:
     opset: int | None = None
     fixed_batch: int | None = None
     allow_flex: bool = False
+    max_accuracy_drop: float = MAX_ACCURACY_DROP
     root: str | Path | None = None
     verbose: bool = False
 
@@ -161,4 +163,5 @@ def _options(request: BuildRequest, root: Path) -> Options:
         keep_going=request.keep_going,
         unsafe_lambda=request.unsafe_lambda,
         settings=ExportSettings(request.opset, request.fixed_batch, request.allow_flex or None),
+        max_accuracy_drop=request.max_accuracy_drop,
     )

@@ -22,7 +22,16 @@ SEVERITY = (0, 7, 2, 4, 6, 5, 3, 1, 130)
 
 @click.command(short_help="Export models and prove every artifact.")
 @click.argument("models", nargs=-1, metavar="[MODEL]...")
-@click.option("--formats", multiple=True, help="Artifacts to make, as in saved_model,onnx. [default: all]")
+@click.option(
+    "--formats", multiple=True, help="Artifacts to make, as in onnx,tflite-int8. [default: all but quantized ones]"
+)
+@click.option(
+    "--max-accuracy-drop",
+    type=click.FloatRange(min=0),
+    default=0.01,
+    show_default=True,
+    help="How far the metric of a quantized artifact may fall below eager's.",
+)
 @click.option(
     "--out", type=click.Path(path_type=Path), help="The bundle's directory [default: exported/MODEL/VERSION]."
 )

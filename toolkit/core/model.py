@@ -1,7 +1,7 @@
 """What a user declares of a model, and what tracing made of it."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -93,6 +93,7 @@ class TracedModel:
         baseline: `restored` where the source is a SavedModel, whose signatures stand in for the lost eager form.
         saved: a SavedModel of these very signatures, where one is written already.
         settings: what was asked of the format that it is being written as.
+        calibration: feeds of `serving_default`, for a format that reads ranges from them.
         cut: name to inputs and outputs that the author's signature does not have, since the model was split there:
             their first dimensions need not count the rows of a batch.
     """
@@ -108,4 +109,5 @@ class TracedModel:
     baseline: str = "eager"
     saved: Path | None = None
     settings: ExportSettings = DEFAULTS
+    calibration: Sequence[Feed] = ()
     cut: Mapping[str, frozenset[str]] = field(default_factory=dict)

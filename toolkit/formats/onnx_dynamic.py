@@ -1,0 +1,5 @@
+"""ONNX in fewer bits: dynamic."""
+
+from toolkit.formats.precision.onnx import onnx_format
+
+FORMAT = onnx_format("dynamic")

@@ -1,0 +1,1 @@
+"""Coarser numbers: what the quantized variants of a format share."""
