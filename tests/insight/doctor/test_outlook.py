@@ -74,6 +74,14 @@ def test_text_stays_with_tensorflow(tf: Any) -> None:
     assert {"AsString", "StringLength"} <= found.stays.keys()
 
 
+def test_a_variant_holds_the_ops_of_its_kind(tf: Any) -> None:
+    variant = replace(
+        FORMATS.load("tflite"), name="tflite-other", kind="tflite", variant="int8", takes=None, lacking=None
+    )
+    found = prospect(variant, concrete(tf, tf.math.asinh, 3), "serving_default")
+    assert found.outlook == REWRITTEN
+
+
 def test_sizes_and_limits(root: Path) -> None:
     traced = traced_model("mlp", root)
     (whole,) = outlook_of(traced, ["onnx"]).formats

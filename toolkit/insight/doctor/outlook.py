@@ -9,12 +9,17 @@ from toolkit.core.model import TracedModel
 from toolkit.core.plugins import FORMATS, Format
 from toolkit.errors import UnsupportedError
 from toolkit.formats.rewrites.frozen import freeze
+from toolkit.formats.rewrites.kinds import says_something
 from toolkit.formats.rewrites.rewrite import rewrites_for
 from toolkit.graphs.census import count_ops, layers_of, ops_by_type
 from toolkit.graphs.resources import resources_of
 
 # What is to be expected, from good to bad.
 WHOLE, REWRITTEN, SPLIT, UNCERTAIN, NO = "as it is", "after rewrites", "in parts", "uncertain", "no"
+# Bytes of a stored weight by variant, against four in float32.
+_SIZES = {"float16": 0.5, "dynamic": 0.25, "int8": 0.25, "int16x8": 0.25}
+# What reads variables, which are constants before a converter sees the graph.
+_FROZEN = frozenset({"VarHandleOp", "ReadVariableOp", "ResourceGather"})
 _WORSE = (WHOLE, REWRITTEN, SPLIT, UNCERTAIN, NO)
 
 
@@ -104,7 +109,10 @@ def outlook_of(traced: TracedModel, formats: Sequence[str] = ()) -> ModelOutlook
 
 
 def _format(plugin: Format, traced: TracedModel, weight_bytes: int, free: int | None) -> FormatOutlook:
-    size, memory = int(weight_bytes * plugin.size_factor), int(weight_bytes * plugin.memory_factor)
+    size, memory = (
+        int(weight_bytes * plugin.size_factor * _SIZES.get(plugin.variant, 1.0)),
+        int(weight_bytes * plugin.memory_factor),
+    )
     problems = []
     if plugin.weight_limit_bytes is not None and weight_bytes > plugin.weight_limit_bytes:
         problems.append(
@@ -118,6 +126,7 @@ def _format(plugin: Format, traced: TracedModel, weight_bytes: int, free: int | 
 
 def prospect(plugin: Format, function: Any, signature: str) -> Prospect:
     """What one format is expected to make of one concrete function."""
+    plugin = _by_kind(plugin)
     graph_def = function.graph.as_graph_def()
     ops = dict(ops_by_type(graph_def).most_common())
     if plugin.takes is None:
@@ -126,7 +135,8 @@ def prospect(plugin: Format, function: Any, signature: str) -> Prospect:
     if stays:
         # Rewrites come after the split, and see only the part that the format holds.
         unknown = _unknown(plugin, graph_def, stays)
-        return Prospect(SPLIT, ops, stays=_at(graph_def, stays), unknown=unknown)
+        told = {op for op in stays if says_something(op)}
+        return Prospect(SPLIT, ops, stays=_at(graph_def, told or stays), unknown=unknown)
     try:
         frozen = freeze(function, signature)
         names, start = [], len(frozen.notes)
@@ -142,10 +152,17 @@ def prospect(plugin: Format, function: Any, signature: str) -> Prospect:
     return Prospect(outlook, left, tuple(names), tuple(frozen.notes[start:]), unknown=unknown)
 
 
+def _by_kind(plugin: Format) -> Format:
+    """A variant of a format, such as a quantized one, holds the ops of its kind."""
+    if plugin.takes is not None or plugin.opened_as == plugin.name or plugin.opened_as not in FORMATS.names():
+        return plugin
+    return FORMATS.load(plugin.opened_as)
+
+
 def _unknown(plugin: Format, graph_def: Any, stays: set[str]) -> dict[str, str]:
     assert plugin.takes is not None
     bodies = {function.signature.name for function in graph_def.library.function}
-    unknown = ops_by_type(graph_def).keys() - set(plugin.takes()) - stays - bodies
+    unknown = ops_by_type(graph_def).keys() - set(plugin.takes()) - stays - bodies - _FROZEN
     return _at(graph_def, unknown)
 
 
