@@ -72,7 +72,7 @@ class Exporter:
         if not plugin.isolated:
             return self._write(plugin, directory)
         saved, signatures = self._stage / SOURCE_FORMAT, dict(self._traced.signatures)
-        calibration = calibration_feeds(self._traced) if plugin.variant else ()
+        calibration = calibration_feeds(self._traced) if plugin.calibrated else ()
         notes: Sequence[str] = self._child.run(
             convert,
             plugin.name,

@@ -70,7 +70,8 @@ class Judge:
         if parity.status != "pass":
             return replace(artifact, parity=Parity(parity.status, parity.reason))
         quality = self._quality(artifact)
-        calibration = calibration_feeds(self._traced)
+        calibrated = FORMATS.load(artifact.name).calibrated
+        calibration = calibration_feeds(self._traced) if calibrated else ()
         shared = self._evaluation.shared_with(calibration)
         limit_s = self._limits.timeout_s
         decibels: Mapping[str, float] = self._child.run(noise, self._stage, facts, artifact.name, timeout_s=limit_s)

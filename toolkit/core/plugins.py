@@ -95,6 +95,7 @@ class Format:
         lacking: of a GraphDef, the op types that stay with TensorFlow beside its file.
         libraries: the modules that its export needs.
         size_factor: size of its file, as a multiple of the weights.
+        calibrated: whether its export reads ranges from the model's calibration data.
         added: of a file of a lossy variant, what it does besides the model's own ops, in words.
     """
 
@@ -112,6 +113,7 @@ class Format:
     lacking: Callable[[Any], Collection[str]] | None = None
     libraries: tuple[str, ...] = ("tensorflow",)
     size_factor: float = 1.0
+    calibrated: bool = False
     added: Callable[[Path], Sequence[str]] | None = None
 
     @property

@@ -70,7 +70,7 @@ def _constant(name: str, column: Array) -> Iterator[str]:
 def _narrow(name: str, column: Array, held_out: Array) -> Iterator[str]:
     low, high = float(column.min()), float(column.max())
     outside = max(low - float(held_out.min()), float(held_out.max()) - high)
-    if outside > _SLACK * max(high - low, np.finfo(np.float32).tiny):
+    if outside > _SLACK * max(high - low, float(np.finfo(np.float32).tiny)):
         yield (
             f"calibration covers {low:.4g} to {high:.4g} of '{name}', evaluation has {float(held_out.min()):.4g} to "
             f"{float(held_out.max()):.4g}"

@@ -81,7 +81,15 @@ MODES = {"float16": Mode(_float16), "dynamic": Mode(_dynamic), "int8": Mode(_int
 def onnx_format(variant: str) -> Format:
     """The format of one mode."""
     export = partial(_export, MODES[variant])
-    return Format(f"onnx-{variant}", export, kind="onnx", variant=variant, weight_limit_bytes=LIMIT_BYTES, added=_added)
+    return Format(
+        f"onnx-{variant}",
+        export,
+        kind="onnx",
+        variant=variant,
+        weight_limit_bytes=LIMIT_BYTES,
+        calibrated=MODES[variant].calibrated,
+        added=_added,
+    )
 
 
 def _added(path: Path) -> Sequence[str]:

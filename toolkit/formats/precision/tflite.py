@@ -70,7 +70,13 @@ def tflite_format(variant: str) -> Format:
     """The format of one mode."""
     export = partial(_export, MODES[variant])
     return Format(
-        f"tflite-{variant}", export, kind="tflite", variant=variant, weight_limit_bytes=LIMIT_BYTES, added=_added
+        f"tflite-{variant}",
+        export,
+        kind="tflite",
+        variant=variant,
+        weight_limit_bytes=LIMIT_BYTES,
+        calibrated=MODES[variant].calibrated,
+        added=_added,
     )
 
 
