@@ -1,5 +1,6 @@
 """What a format lacks stays with TensorFlow beside the file; both together answer as the model does."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -97,6 +98,20 @@ def test_the_parts_can_be_run_by_hand(tmp_path: Path) -> None:
     assert [value.name for value in session.get_inputs()] == list(numbers)
     (expected,) = model.eager[NAME](feed).values()
     np.testing.assert_allclose(session.run(None, numbers)[0], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_calibration_data_reaches_the_file_through_the_front(tmp_path: Path) -> None:
+    model = traced(models.FUNCTIONAL)
+    model = replace(model, calibration=[{"text": np.array([b"gamma", b"alpha", b"nobody"], object)}])
+    seen: list[TracedModel] = []
+
+    def export(backs: TracedModel, _: Path) -> list[str]:
+        seen.append(backs)
+        return []
+
+    export_split(model, tmp_path, Lacks("ONNX"), export)
+    (feed,) = seen[0].calibration
+    assert {name: array.tolist() for name, array in feed.items()} == {"string_lookup": [3, 1, 0]}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -10,9 +10,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from toolkit.core.model import TracedModel
+from toolkit.core.model import DEFAULT_SIGNATURE, TracedModel
 from toolkit.core.split import FOLDER, POSTPROCESS, PREPROCESS, Part, Split, part_name, write_split
-from toolkit.core.tensors import Signature, TensorSpec, dtype_name
+from toolkit.core.tensors import Feed, Signature, TensorSpec, dtype_name
 from toolkit.errors import UnsupportedError
 from toolkit.formats.rewrites.borders import Border, Borders
 from toolkit.formats.rewrites.cut import WHOLE, Cut, Dependence, find_cut
@@ -97,7 +97,13 @@ class _Splitting:
             functions[name], signatures[name] = pieces.functions[name], Signature(part.inputs, part.outputs)
             whole = self.traced.signatures[name]
             cut[name] = frozenset({*part.inputs, *part.outputs} - {*whole.inputs, *whole.outputs})
-        return replace(self.traced, functions=functions, signatures=signatures, saved=None, cut=cut)
+        feeds = [self._behind_the_front(feed) for feed in self.traced.calibration]
+        return replace(self.traced, functions=functions, signatures=signatures, saved=None, cut=cut, calibration=feeds)
+
+    def _behind_the_front(self, feed: Feed) -> Feed:
+        """What the default signature's file gets of a feed, to calibrate it with."""
+        pieces = self.pieces.get(DEFAULT_SIGNATURE)
+        return feed if pieces is None else pieces.behind_the_front(feed)
 
     def write(self, directory: Path) -> list[str]:
         """Writes what TensorFlow runs beside the files, and how it all goes together; gives a note each."""
@@ -164,6 +170,18 @@ class _Pieces:
             )
             for name, border in self._borders.items()
         }
+
+    def behind_the_front(self, feed: Feed) -> Feed:
+        """The feed of the file for a feed of the signature."""
+        front = self.split.front
+        made: dict[str, Any] = {}
+        if front is not None and set(front.inputs) <= set(feed):
+            import tensorflow as tf
+
+            given = {name: tf.constant(feed[name], spec.dtype) for name, spec in front.inputs.items()}
+            made = {name: tensor.numpy() for name, tensor in self.functions[front.signature](**given).items()}
+        known = {**made, **feed}
+        return {name: known[name] for name in self.split.back.inputs if name in known}
 
     @cached_property
     def split(self) -> Split:
