@@ -104,7 +104,8 @@ def _stolen(root: Path) -> float | None:
     """The share of CPU time that the host gave to others: proc_stat(5), the eighth figure."""
     first = next(iter(_read(root / "proc/stat").splitlines()), "")
     times = [int(word) for word in first.split()[1:9] if word.isdigit()]
-    return times[7] / sum(times) if len(times) == 8 and sum(times) else None
+    total = sum(times)
+    return times[7] / total if len(times) == 8 and total else None
 
 
 def _read(path: Path) -> str:
