@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from tests.zoo.specimen import Specimen, floats, seeded
-from toolkit import ModelSpec, TensorSpec
+from toolkit import ModelSpec
 
 layers = keras.layers
 STEPS = 6
@@ -122,10 +122,6 @@ def until_small(x: Any) -> Any:
     return {"sums": sums.stack()}
 
 
-def one_of_three(x: Any, which: Any) -> Any:
-    return {"chosen": tf.switch_case(which, [lambda: x + 1.0, lambda: x * x, lambda: -x])}
-
-
 def loop_in_branch(x: Any) -> Any:
     def running() -> Any:
         return tf.scan(lambda state, row: 0.5 * state + row, tf.transpose(x, (1, 0, 2)))
@@ -134,7 +130,6 @@ def loop_in_branch(x: Any) -> Any:
 
 
 SIGNAL = floats(STEPS, 3)
-WHICH = TensorSpec("int32", ())
 OWN = {"signal": SIGNAL, "before": floats(4)}
 ZOO = (
     Specimen(ModelSpec("own_lstm", OwnLSTM, OWN), "LSTM", fast=True),
@@ -147,7 +142,6 @@ ZOO = (
     Specimen(ModelSpec("stateful_counter", Counted, {"x": floats(3)}), "stateful"),
     Specimen(ModelSpec("scan_open_time", lambda: scan_open_time, {"x": floats(None, 3)}), "scan, dynamic time"),
     Specimen(ModelSpec("loop_in_loop", lambda: loop_in_loop, {"x": floats(4, 2)}), "scan"),
-    Specimen(ModelSpec("one_of_three", lambda: one_of_three, {"x": floats(3), "which": WHICH}), "cond"),
     Specimen(ModelSpec("loop_in_branch", lambda: loop_in_branch, {"x": floats(4, 2)}), "cond"),
     Specimen(ModelSpec("until_small", lambda: until_small, {"x": floats(3)}), "tf.while, growing state"),
 )

@@ -60,22 +60,22 @@ def freeze_with_state(function: Any, signature: str) -> Frozen:
 
 def _changed(graph_def: Any, captured: Collection[str], signature: str) -> list[str]:
     """The captures that are written, all of them where their order is known."""
-    sources = {node.name: [name.lstrip("^").partition(":")[0] for name in node.input] for node in graph_def.node}
+    sources = {node.name: [name.partition(":")[0] for name in node.input] for node in graph_def.node}
     roots = {name: name for name in captured}
     for node in graph_def.node:
         if node.op == "Identity" and sources[node.name][0] in roots:
             roots[node.name] = roots[sources[node.name][0]]
-    written = {roots[sources[node.name][0]] for node in graph_def.node if node.op in _CHANGES}
+    written = {roots.get(sources[node.name][0]) for node in graph_def.node if node.op in _CHANGES} - {None}
     for where, node in nodes_of(graph_def):
-        used = {roots[name] for name in sources.get(node.name, ()) if name in roots} if not where else set()
-        elsewhere = bool(where) and node.op.startswith(STATE_WRITES)
-        if elsewhere or (node.op not in _KNOWN and used & written) or (node.op.startswith(STATE_WRITES) and not used):
+        used = set() if where else {roots[name] for name in sources[node.name] if name in roots}
+        uncertain = node.op.startswith(STATE_WRITES) and (where or not used or node.op not in _CHANGES)
+        if uncertain or (node.op not in _KNOWN and used & written):
             raise UnsupportedError(
                 f"ONNX keeps no state, and {node.op} (layer {layer_of(node.name)}) of '{signature}' changes it "
                 "in a loop, a branch or at random",
                 hint="serve the SavedModel, or give the state to the model as an input and get it back as an output",
             )
-    return sorted(written)
+    return sorted(name for name in written if name is not None)
 
 
 class _Memory:

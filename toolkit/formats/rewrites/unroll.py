@@ -1,6 +1,6 @@
-"""Loops of a known number of steps become copies of their body, others carry no more lists; a choice, conditions."""
+"""Loops of a known number of steps become copies of their body, others carry no more lists."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -14,7 +14,6 @@ from toolkit.graphs.census import layer_of, ops_by_type
 
 # Converters take seconds for a thousand ops.
 MOST_OPS = 10_000
-_CONTROL = {"While", "StatelessWhile", "Case", "StatelessCase"}
 
 
 def _while(step: Step) -> Sequence[Any] | None:
@@ -56,32 +55,16 @@ def _inlined(step: Step) -> Sequence[Any] | None:
 
 def _if(step: Step) -> Sequence[Any] | None:
     """The branch of a condition that is known; branches without lists where it is not."""
+    import tensorflow as tf
+
     chosen, sides = step.inputs[0], [step.attr(name).name for name in ("then_branch", "else_branch")]
     known = step.tracing.folder.value(chosen)
     if known is not None:
         return step.tracing.call(sides[0 if known.any() else 1], step.inputs[1:])
     if chosen.dtype != "bool" or not any(_holds_control(step, side) for side in sides):
         return None
-    return _either(step, chosen, *(partial(_called, step, side) for side in sides))
-
-
-def _case(step: Step) -> Sequence[Any]:
-    """A condition in each branch's turn: neither TFLite nor tf2onnx has the op; beyond the last the last is taken."""
-    import tensorflow as tf
-
-    branches = [partial(_called, step, branch.name) for branch in step.attr("branches")]
-    known = step.tracing.folder.value(step.inputs[0])
-    if known is not None:
-        return step.tracing.call(step.attr("branches")[_within(int(known), len(branches))].name, step.inputs[1:])
-    otherwise = branches.pop()
-    for at, branch in reversed(list(enumerate(branches))):
-        otherwise = partial(_either, step, tf.equal(step.inputs[0], at), branch, otherwise)
-    step.tracing.note(f"{step.type} (layer {layer_of(step.op.name)}) became {len(branches)} conditions")
-    return otherwise()
-
-
-def _within(at: int, count: int) -> int:
-    return at if 0 <= at < count else count - 1
+    outputs = tf.cond(chosen, *(partial(_called, step, side) for side in sides))
+    return list(outputs) if isinstance(outputs, list | tuple) else [outputs]
 
 
 def _called(step: Step, name: str) -> list[Any]:
@@ -89,13 +72,6 @@ def _called(step: Step, name: str) -> list[Any]:
 
     found = step.tracing.within(tf.compat.v1.get_default_graph()).call(name, step.inputs[1:])
     return [value.tensor() if is_list(value) else value for value in found]
-
-
-def _either(step: Step, chosen: Any, then: Callable[[], Any], otherwise: Callable[[], Any]) -> list[Any]:
-    import tensorflow as tf
-
-    outputs = tf.cond(chosen, then, otherwise)
-    return list(outputs) if len(step.op.outputs) != 1 or isinstance(outputs, list) else [outputs]
 
 
 def _holds_control(step: Step, name: str) -> bool:
@@ -111,14 +87,12 @@ REPLACEMENTS: dict[str, Replacement] = {
     "StatefulPartitionedCall": _inlined,
     "If": _if,
     "StatelessIf": _if,
-    "Case": _case,
-    "StatelessCase": _case,
 }
 
 
 def has_loops(graph_def: Any) -> bool:
-    """Whether there is a loop, a list, or a choice of several."""
-    return any(kind in _CONTROL or "TensorList" in kind for kind in ops_by_type(graph_def))
+    """Whether there is a loop, or a list."""
+    return any(kind in ("While", "StatelessWhile") or "TensorList" in kind for kind in ops_by_type(graph_def))
 
 
 def _apply(frozen: Frozen) -> Frozen:
