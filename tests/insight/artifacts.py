@@ -127,8 +127,9 @@ def onnx_model(path: Path, nodes: Any = (), **parts: Any) -> Path:
     return path
 
 
-def keras_file(path: Path, change: Callable[[Any], object] = lambda _: None, **files: bytes) -> Path:
-    """small.keras with its configuration changed, and further files inside by name."""
+def keras_file(path: Path, change: Callable[[Any], object], files: Mapping[str, bytes]) -> Path:
+    """small.keras with its configuration changed, and further files inside, or other ones, by name."""
+    left = dict(files)
     with zipfile.ZipFile(DATA / "small.keras") as small, zipfile.ZipFile(path, "w") as archive:
         for name in small.namelist():
             content = small.read(name)
@@ -136,20 +137,20 @@ def keras_file(path: Path, change: Callable[[Any], object] = lambda _: None, **f
                 config = json.loads(content)
                 change(config)
                 content = json.dumps(config).encode()
-            archive.writestr(name, files.pop(name, content))
-        for name, content in files.items():
+            archive.writestr(name, left.pop(name, content))
+        for name, content in left.items():
             archive.writestr(name, content)
     return path
 
 
 def tflite_file(path: Path, change: Callable[[Any, Any], object] = lambda model, schema: None) -> Path:
     """square.tflite with its objects changed."""
-    import flatbuffers
+    from flatbuffers import Builder  # type: ignore[import-untyped]
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.ModelT.InitFromPackedBuf((DATA / "square.tflite").read_bytes(), 0)
     change(model, schema)
-    builder = flatbuffers.Builder()
+    builder = Builder()
     builder.Finish(model.Pack(builder), b"TFL3")
     path.write_bytes(bytes(builder.Output()))
     return path

@@ -86,7 +86,7 @@ def beside(name: str) -> Make:
 
 
 def keras(change: Callable[[Any], object], **files: bytes) -> Make:
-    return lambda place: artifacts.keras_file(place / "model.keras", change, **files)
+    return lambda place: artifacts.keras_file(place / "model.keras", change, files)
 
 
 def layer(**parts: Any) -> Make:

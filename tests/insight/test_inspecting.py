@@ -139,7 +139,9 @@ def test_more_parts_than_any_model_has(tmp_path: Path) -> None:
 
 
 def test_configurations_nested_without_end(tmp_path: Path) -> None:
-    made = artifacts.keras_file(tmp_path / "m.keras", **{"config.json": b'{"a":' * 100_000 + b"1" + b"}" * 100_000})
+    made = artifacts.keras_file(
+        tmp_path / "m.keras", lambda _: None, {"config.json": b'{"a":' * 100_000 + b"1" + b"}" * 100_000}
+    )
     with pytest.raises(ParityError, match=r"m\.keras"):
         read(made)
 

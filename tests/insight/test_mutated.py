@@ -16,6 +16,7 @@ from toolkit.building.isolate import ChildDied, Isolated
 from toolkit.errors import CatalogError, ParityError
 from toolkit.insight.inspecting import inspect_in, read
 from toolkit.insight.inspection import Inspection
+from toolkit.wire import protos
 
 USUAL, ALL = 300, 10_000
 _BATCH_S, _ALONE_S = 30.0, 5.0
@@ -54,7 +55,7 @@ def _variables(place: Path) -> bytes:
 
 
 def _entry(_: Path) -> bytes:
-    return artifacts.protos.BundleEntry(dtype=1, size=8, crc32c=3).SerializeToString()
+    return protos.BundleEntry(dtype=1, size=8, crc32c=3).SerializeToString()
 
 
 def _put_graph(place: Path, content: bytes) -> Path:
@@ -70,7 +71,7 @@ def _put_index(place: Path, content: bytes) -> Path:
 
 def _put_block(place: Path, content: bytes) -> Path:
     """What is damaged has its checksum made right again."""
-    header = artifacts.protos.BundleHeader(num_shards=1).SerializeToString()
+    header = protos.BundleHeader(num_shards=1).SerializeToString()
     return _put_index(place, artifacts.table({b"": header, b"a": content, content[:9]: content}))
 
 
@@ -110,7 +111,9 @@ def _inside(name: str) -> Mutable:
         with zipfile.ZipFile(artifacts.DATA / "trained.keras") as archive:
             return archive.read(name)
 
-    return Mutable(content, lambda place, changed: artifacts.keras_file(place / "model.keras", **{name: changed}))
+    return Mutable(
+        content, lambda place, changed: artifacts.keras_file(place / "model.keras", lambda _: None, {name: changed})
+    )
 
 
 FORMATS = {
