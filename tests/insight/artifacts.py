@@ -145,8 +145,8 @@ def keras_file(path: Path, change: Callable[[Any], object], files: Mapping[str, 
 
 def tflite_file(path: Path, change: Callable[[Any, Any], object] = lambda model, schema: None) -> Path:
     """square.tflite with its objects changed."""
-    from flatbuffers import Builder  # type: ignore[import-untyped]
     from ai_edge_litert import schema_py_generated as schema
+    from flatbuffers import Builder  # type: ignore[import-untyped]
 
     model = schema.ModelT.InitFromPackedBuf((DATA / "square.tflite").read_bytes(), 0)
     change(model, schema)
