@@ -21,22 +21,37 @@ _LOOPS = frozenset({"While", "StatelessWhile", "Enter"})
 
 @dataclass
 class _Loaded:
-    """One Session and the signatures of the graph in it; shared by the runners of its signatures."""
+    """One Session and the signatures of the graph in it."""
 
     session: Any
     signatures: Any
+
+
+@dataclass
+class _Shared:
+    """What the runners of one model's signatures share: its variables are loaded once, however many they are.
+
+    Args:
+        opening: held while it is loaded; whoever wants the same one waits for that, and nobody else does.
+        users: runners that have it or wait for it.
+    """
+
+    opening: threading.Lock = field(default_factory=threading.Lock)
+    loaded: _Loaded | None = None
     users: int = 0
+
+
+_Key = tuple[str, int, int]  # path, threads inside one operation, operations at the same time
 
 
 @dataclass
 class _Sessions:
-    """Open Sessions by path and threads: a model's variables are loaded once, however many signatures it has."""
+    """Open Sessions by path and threads. The lock is never held while anything is loaded or closed."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    loaded: dict["_Key", _Loaded] = field(default_factory=dict)
+    loaded: dict[_Key, _Shared] = field(default_factory=dict)
 
 
-_Key = tuple[str, int, int]  # path, threads inside one operation, operations at the same time
 _SESSIONS = _Sessions()
 
 
@@ -60,19 +75,27 @@ def open_runner(opening: Opening) -> Iterator[Runner]:
 
 def _acquire(key: _Key) -> _Loaded:
     with _SESSIONS.lock:
-        if key not in _SESSIONS.loaded:
-            _SESSIONS.loaded[key] = _load(*key)
-        loaded = _SESSIONS.loaded[key]
-        loaded.users += 1
-        return loaded
+        shared = _SESSIONS.loaded.setdefault(key, _Shared())
+        shared.users += 1
+    try:
+        with shared.opening:
+            if shared.loaded is None:
+                shared.loaded = _load(*key)
+            return shared.loaded
+    except BaseException:
+        _release(key)
+        raise
 
 
 def _release(key: _Key) -> None:
     with _SESSIONS.lock:
-        loaded = _SESSIONS.loaded[key]
-        loaded.users -= 1
-        if not loaded.users:
-            _SESSIONS.loaded.pop(key).session.close()
+        shared = _SESSIONS.loaded[key]
+        shared.users -= 1
+        if shared.users:
+            return
+        del _SESSIONS.loaded[key]
+    if shared.loaded is not None:
+        shared.loaded.session.close()
 
 
 def _load(path: str, threads: int, together: int) -> _Loaded:
@@ -82,6 +105,7 @@ def _load(path: str, threads: int, together: int) -> _Loaded:
     config = v1.ConfigProto(
         intra_op_parallelism_threads=threads, inter_op_parallelism_threads=_between_ops(path, together)
     )
+    # Several may be loaded at a time: the default graph is the thread's own, and each builds a graph that is its alone.
     session = v1.Session(graph=tf.Graph(), config=config)
     try:
         with session.graph.as_default():
