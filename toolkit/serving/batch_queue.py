@@ -13,6 +13,7 @@ from toolkit.errors import ToolkitError
 from toolkit.serving.batches import divided, joined, split_sizes, together
 from toolkit.serving.library import Lease
 from toolkit.serving.scheme import Scheme
+from toolkit.serving.servables import first_answer
 from toolkit.serving.timing import Timing
 from toolkit.wire import batching_wording as words
 from toolkit.wire.messages import Target
@@ -158,11 +159,14 @@ class BatchQueue:
     def _run(self, batch: Batch) -> None:
         servable, size = self.lease.servable, self.scheme.padded(batch.rows)
         feed = joined([part.feed for part in batch.parts], size, pad=self.scheme.pad_inputs)
-        chosen = servable.able(self.signature, feed)[0]
-        for part in batch.parts:
-            part.artifact = chosen.artifact
+        able = servable.able(self.signature, feed)
+        artifact = able[0].artifact
         started = time.perf_counter_ns()
-        found = chosen.run(feed)
+        try:
+            artifact, found = first_answer(able, feed)
+        finally:
+            for part in batch.parts:
+                part.artifact = artifact
         elapsed = time.perf_counter_ns() - started
         fetched = {name for part in batch.parts for name in part.request.plan.outputs}
         outputs = {name: array for name, array in found.items() if name in fetched}

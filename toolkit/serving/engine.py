@@ -8,6 +8,7 @@ from typing import Protocol
 from toolkit.core.tensors import Feed, Outputs
 from toolkit.errors import ToolkitError
 from toolkit.serving.library import Lease, Library
+from toolkit.serving.servables import first_answer
 from toolkit.serving.timing import Timing
 from toolkit.serving.versions import Version
 from toolkit.wire import configs, lifecycle_wording
@@ -67,13 +68,14 @@ class DirectRuns:
     def bind(self, lease: Lease, plan: Plan) -> Run:
         """Runs plans that differ from this one in their values alone."""
         outputs, clock = plan.outputs, time.perf_counter_ns
-        chosen = lease.servable.able(plan.signature.name, plan.feed)[0]
+        able = lease.servable.able(plan.signature.name, plan.feed)
+        best = able[0].artifact
 
         def run(feed: Feed, timing: Timing) -> Outputs:
-            timing.artifact = chosen.artifact
+            timing.artifact = best
             started_ns = clock()
             try:
-                found = chosen.run(feed)
+                timing.artifact, found = first_answer(able, feed)
             finally:
                 timing.compute_ns += clock() - started_ns
             return found if (*found,) == outputs else {name: found[name] for name in outputs}

@@ -5,13 +5,14 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from toolkit.core.artifact import GOLDEN, Artifact, Manifest
 from toolkit.core.golden import Case, read_golden
-from toolkit.core.plugins import RUNTIMES
+from toolkit.core.plugins import FORMATS, RUNTIMES
 from toolkit.core.tensors import Feed, Outputs
-from toolkit.errors import Fault, ServingError, ToolkitError
+from toolkit.errors import Fault, ServingError, ToolkitError, UnavailableError
 from toolkit.serving.servables import (
     Able,
     Loading,
@@ -19,6 +20,7 @@ from toolkit.serving.servables import (
     Servable,
     artifacts_for,
     bundle_servable,
+    first_answer,
     proven_manifest,
 )
 from toolkit.verifying.parity import batch_size
@@ -45,16 +47,48 @@ class Choice:
 
 
 @dataclass(eq=False)
+class Spare:
+    """The artifact that answers what the chosen one refuses; not opened before that, which few models ever need.
+
+    Args:
+        directory: the bundle, whose files are held against its manifest once more before one is opened so late.
+    """
+
+    directory: Path
+    servable: OpenedServable
+    _proven: bool = False
+
+    def run(self, signature: str, feed: Feed) -> Outputs:
+        """All outputs of a signature.
+
+        Raises:
+            UnavailableError: the bundle is not there any more, or is not what it was.
+            ToolkitError: this artifact refuses the feed too.
+        """
+        if not self._proven:
+            log.warning("%s is opened for what %s did not take", self.servable.artifact, FASTEST)
+            try:
+                proven_manifest(self.directory)
+                self.servable.open(signature)
+            except ToolkitError as error:
+                raise UnavailableError(error.message, hint=error.hint) from error
+            self._proven = True
+        return self.servable.run(signature, feed)
+
+
+@dataclass(eq=False)
 class FastestServable:
     """Several artifacts of one bundle behind one set of signatures.
 
     Args:
         choices: for each signature, ascending by rows.
+        spare: what answers where the chosen one does not; None where the two would keep two states.
     """
 
     signatures: Mapping[str, ServedSignature]
     candidates: Mapping[str, Servable]
     choices: Mapping[str, Sequence[Choice]]
+    spare: Spare | None = None
     batching: BatchingParameters | None = None
 
     @property
@@ -64,20 +98,26 @@ class FastestServable:
         return f"{FASTEST}: {'; '.join(told)}"
 
     def able(self, signature: str, feed: Feed) -> Sequence[Able]:
-        """The artifact that was fastest for so many rows."""
+        """The artifact that was fastest for so many rows, and the spare one."""
         rows = max((array.shape[0] for array in feed.values() if array.ndim), default=1)
         choices = self.choices[signature]
         chosen = next((choice for choice in reversed(choices) if rows >= choice.rows), choices[0])
-        return self.candidates[chosen.artifact].able(signature, feed)
+        able = self.candidates[chosen.artifact].able(signature, feed)
+        spare = self.spare
+        if spare is None or spare.servable.artifact == chosen.artifact or signature not in spare.servable.signatures:
+            return able
+        return (*able, Able(spare.servable.artifact, partial(spare.run, signature)))
 
     def run(self, signature: str, feed: Feed) -> Outputs:
         """All outputs of a signature."""
-        return self.able(signature, feed)[0].run(feed)
+        return first_answer(self.able(signature, feed), feed).outputs
 
     def close(self) -> None:
         """Closes every candidate."""
         for candidate in self.candidates.values():
             candidate.close()
+        if self.spare is not None:
+            self.spare.servable.close()
 
 
 def open_fastest(directory: Path, loading: Loading, *, allow_lossy: bool) -> FastestServable:
@@ -108,7 +148,17 @@ def open_fastest(directory: Path, loading: Loading, *, allow_lossy: bool) -> Fas
     used = {choice.artifact for chosen in choices.values() for choice in chosen}
     for name in set(candidates) - used:
         candidates.pop(name).close()
-    return FastestServable(signatures, candidates, choices)
+    return FastestServable(signatures, candidates, choices, _spare(directory, manifest, able, loading))
+
+
+def _spare(
+    directory: Path, manifest: Manifest, able: Mapping[str, tuple[Artifact, str]], loading: Loading
+) -> Spare | None:
+    """The SavedModel, which takes what the model takes; else the first that there is."""
+    if any(behaviour.stateful for behaviour in manifest.behaviour.values()):
+        return None
+    artifact, runtime = min(able.values(), key=lambda one: FORMATS.load(one[0].name).opened_as != "saved_model")
+    return Spare(directory, bundle_servable(directory, manifest, artifact, runtime, loading))
 
 
 def choose(

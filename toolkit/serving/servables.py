@@ -12,7 +12,7 @@ from toolkit.core.artifact import MANIFEST, Artifact, Manifest
 from toolkit.core.plugins import FORMATS, RUNTIMES, Opening, Runtime
 from toolkit.core.runner import Runner
 from toolkit.core.tensors import Feed, Outputs, Signature
-from toolkit.errors import Fault, ServingError, nearest
+from toolkit.errors import Fault, ServingError, ToolkitError, UnavailableError, nearest
 from toolkit.verifying.bundle import check_files
 from toolkit.wire import lifecycle_wording as wording
 from toolkit.wire.settings import BatchingParameters
@@ -28,6 +28,32 @@ class Able(NamedTuple):
 
     artifact: str
     run: Callable[[Feed], Outputs]
+
+
+class Answered(NamedTuple):
+    """What an artifact answered."""
+
+    artifact: str
+    outputs: Outputs
+
+
+def first_answer(able: Sequence[Able], feed: Feed) -> Answered:
+    """The answer of the first artifact that takes the feed.
+
+    Raises:
+        ToolkitError: none does; what the last one said that could be asked, which is the one the others are held
+            against.
+    """
+    failure: ToolkitError | None = None
+    for one in able:
+        try:
+            return Answered(one.artifact, one.run(feed))
+        except UnavailableError as error:
+            failure = failure or error
+        except ToolkitError as error:
+            failure = error
+    assert failure is not None
+    raise failure
 
 
 class Servable(Protocol):
