@@ -9,7 +9,6 @@ import zlib
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import uvicorn
@@ -20,7 +19,8 @@ from toolkit.serving.metrics import CONTENT_TYPE
 from toolkit.serving.paces import Paces
 from toolkit.serving.pool import BoundedPool
 from toolkit.serving.rest_calls import RUNNING, RestCalls
-from toolkit.serving.rest_protocol import DirectProtocol, ShortCalls
+from toolkit.serving.rest_check import protocol_of
+from toolkit.serving.rest_short import Connection, ShortCalls
 from toolkit.serving.timing import Timing
 from toolkit.serving.tls import TlsFile, live_context
 from toolkit.serving.transport import Capacity, listen
@@ -100,7 +100,7 @@ class RestServer:
         self._socket.listen(_BACKLOG)
         config = uvicorn.Config(
             _Application(self._short, self.listening, self.capacity, self._pool, self.ready),
-            http=partial(DirectProtocol, short=self._short),  # type: ignore[arg-type]  # all that is called of a class
+            http=protocol_of(self._short),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -155,8 +155,8 @@ class _Server(uvicorn.Server):
         if counter % _TICKS_BETWEEN_LOOKS == 0:
             since_s = asyncio.get_running_loop().time() - _KEEP_ALIVE_S
             for connection in list(self.server_state.connections):
-                assert isinstance(connection, DirectProtocol)
-                connection.close_if_idle(since_s)
+                if isinstance(connection, Connection):  # uvicorn's own look after themselves
+                    connection.close_if_idle(since_s)
         return await super().on_tick(counter)
 
 
