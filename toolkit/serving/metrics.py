@@ -71,7 +71,7 @@ class Metrics:
         self._refused = Counter(
             "tfx_refused", "Requests refused before they cost work.", ("entrypoint", "reason"), registry=self.registry
         )
-        self._cells: dict[tuple[str, str, str, Code], _Cells] = {}
+        self._cells: dict[tuple[str, str, str, str, Code], _Cells] = {}
         name, text = "batching_session:wrapped_run_count", "Batches that ran."
         self._batches = self._counts(name, text, ())
         prefix = f"{_PREFIX}batching_session:"
@@ -100,22 +100,23 @@ class Metrics:
 
     def observe(self, seen: Observation, timing: Timing) -> None:
         """A request was answered."""
-        key = seen[:4]
+        key = (timing.artifact, *seen[:4])
         cells = self._cells.get(key)
         if cells is None:
             if not self._known(seen.model):
                 return
-            cells = self._cells.setdefault(key, self._cells_of(seen))
+            cells = self._cells.setdefault(key, self._cells_of(seen, timing.artifact))
         seen_ns = (seen.elapsed_ns, timing.queue_ns, timing.parse_ns, timing.compute_ns, timing.encode_ns)
         cells.waiting.append(seen_ns)
         if len(cells.waiting) >= _TOGETHER:
             self._count(seen.code, cells)
 
-    def _cells_of(self, seen: Observation) -> "_Cells":
+    def _cells_of(self, seen: Observation, artifact: str) -> "_Cells":
+        runtime = _RUNTIMES.get(artifact, artifact)
         return _Cells(
             (seen.model, seen.code.name) if seen.api in _RUNS else None,
             self._latency.labels(seen.model, seen.api, seen.entrypoint, seen.code.name),
-            self._runtime.labels(seen.model, seen.api, "TF1"),
+            self._runtime.labels(seen.model, seen.api, runtime) if runtime else None,
             [self._phases.labels(seen.model, seen.api, phase) for phase in PHASES],
         )
 
@@ -129,7 +130,8 @@ class Metrics:
         if cells.counted is not None and count:
             self._requests.add(*cells.counted, count=count)
         ran = rows[rows[:, _COMPUTE] > 0] if code is Code.OK else rows[:0]
-        cells.runtime.observe_all(ran[:, _COMPUTE] / 1e3)
+        if cells.runtime is not None:
+            cells.runtime.observe_all(ran[:, _COMPUTE] / 1e3)
         for at, cell in enumerate(cells.phases, 1):
             cell.observe_all(ran[:, at] / 1e9)
 
@@ -164,6 +166,8 @@ class Metrics:
         return shown
 
 
+# TensorFlow Serving's word for its graph-mode Session; what it does not have goes by the artifact's own name.
+_RUNTIMES = {"saved_model": "TF1"}
 _RUNS = frozenset({"Predict", "Classify", "Regress", "MultiInference"})
 
 
@@ -173,12 +177,13 @@ class _Cells:
 
     Args:
         counted: the labels of their count, where they have one.
+        runtime: None where nothing ran, as for a status.
         waiting: nanoseconds of each request in all and in each phase.
     """
 
     counted: tuple[str, str] | None
     latency: Cell
-    runtime: Cell
+    runtime: Cell | None
     phases: Sequence[Cell]
     waiting: list[tuple[int, ...]] = field(default_factory=list)
     counting: threading.Lock = field(default_factory=threading.Lock)
