@@ -14,10 +14,11 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from tests.serving.running import PATIENCE_S, Running, at_once, predict, predict_body, running
+from tests.serving.running import PATIENCE_S, TARGET, Running, at_once, predict, predict_body, running
 from toolkit.errors import UnavailableError
 from toolkit.serving.transports import TRANSPORTS
 from toolkit.wire import protos, rpc
+from toolkit.wire.messages import PredictRequest
 
 Start = Callable[..., AbstractContextManager[Running]]
 
@@ -51,6 +52,16 @@ def test_a_zero_row_batch_is_answered(start: Start) -> None:
     for batching in (False, True):
         with start(enable_batching=batching) as server, channel_to(server) as channel:
             assert predict(channel, rows=0)[0]["y"].shape == (0, 2)
+
+
+def test_a_message_of_12_8_mb_is_answered_right_on_the_pool_and_where_it_arrives(start: Start) -> None:
+    values = np.arange(3_200_000, dtype=np.float32).reshape(-1, 2)
+    request = rpc.encode_predict_request(PredictRequest(TARGET, {"x": values}))
+    no_limit = [("grpc.max_receive_message_length", -1)]
+    with start() as server, grpc.insecure_channel(server.address, no_limit) as channel:
+        for _ in range(4):
+            body = channel.unary_unary(rpc.PREDICT)(request, timeout=PATIENCE_S)
+            assert np.array_equal(rpc.decode_predict_response(body).outputs["y"], values * 2)
 
 
 def test_more_requests_than_threads_wait_and_all_are_answered(start: Start) -> None:
