@@ -155,7 +155,7 @@ def _found(report: LoadReport) -> Table:
             f"{one['rate']:.1f}/s"
             if one["rate"] is not None
             else "no rate holds"
-            if "slo" in report.settings
+            if report.settings.get("slo")
             else NOTHING
         )
         padding = f", {one['padding']:.0%} padding" if one["padding"] is not None else ""
