@@ -59,14 +59,18 @@ def test_a_deployment_says_its_steps_and_its_findings(cli: Cli, bundle: Make) ->
     assert {found["name"] for found in document.result["findings"]} >= {"load", "latency", "memory"}
 
 
-def test_a_dry_run_says_the_steps_and_makes_nothing(cli: Cli, bundle: Make, tmp_path: Path) -> None:
+def test_a_dry_run_says_the_steps_and_makes_nothing(
+    cli: Cli, bundle: Make, tmp_path: Path, production: Callable[..., Host]
+) -> None:
     made = bundle()
     said = cli("deploy", made, "--to", "serving", "--dry-run", "--json")
     assert (said.code, (tmp_path / "serving").exists()) == (0, False)
     assert said.result["dry_run"]
     assert said.result["steps"][-1] == f"would publish to {tmp_path / 'serving' / 'times'} by one rename"
-    with_server = cli("deploy", made, "--to", "serving", "--dry-run", "--grpc", "localhost:8500")
-    assert "would watch localhost:8500 take it up, and ask it\n" in with_server.err
+    address = endpoints(production())[0].address
+    with_server = cli("deploy", made, "--to", "serving", "--dry-run", "--grpc", address)
+    assert f"would watch {address} take it up, and ask it\n" in with_server.err
+    assert not (tmp_path / "serving").exists()
 
 
 def test_a_flipped_bit_is_exit_3(cli: Cli, bundle: Make) -> None:

@@ -48,7 +48,11 @@ def test_an_empty_file_is_a_list_without_models(tmp_path: Path, layout: Layout) 
             "not at",
         ),
         (lambda layout: "custom_model_config {}", UsageError, "custom config"),
-        (lambda layout: "model_config_list {", WireError, "is no ModelServerConfig"),
+        (
+            lambda layout: "model_config_list {",
+            WireError,
+            r"--config .*models\.config: the text is no ModelServerConfig",
+        ),
         (None, UsageError, "No such file"),
     ],
 )

@@ -175,6 +175,14 @@ def test_a_target_too_small_is_told_before_anything_is_made(
     assert not layout.base.exists()
 
 
+def test_a_base_path_that_is_a_file_is_told_before_anything_is_made(layout: Layout, plan: PlanOf, bundle: Make) -> None:
+    layout.base.mkdir()
+    layout.base_path.write_text("not a folder")
+    with pytest.raises(StoreError, match="serving/times is a file"):
+        deploy(plan(bundle()))
+    assert [path.name for path in layout.base.iterdir()] == ["times"]
+
+
 def test_a_server_that_cannot_be_started_is_missing_and_no_verdict(layout: Layout, plan: PlanOf, bundle: Make) -> None:
     class Gone(StandIn):
         def line(self, *given: object) -> list[str]:

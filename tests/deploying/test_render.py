@@ -226,8 +226,11 @@ def test_memory_is_what_the_gate_measured(layout: Layout, published: Callable[[i
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"rate": 0.0}, "above 0"),
-        ({"capacity": -1.0}, "above 0"),
+        ({"rate": 0.0}, "--rate must be above 0"),
+        ({"rate": float("inf")}, "--rate must be above 0"),
+        ({"capacity": -1.0}, "--capacity must be above 0"),
+        ({"memory": -1.0}, "--memory must be above 0"),
+        ({"cpus": 0}, "--cpus must be above 0"),
         ({"canary_percent": 101}, "from 0 to 100"),
         ({"capacity": None}, "nothing says what one server can do"),
     ],

@@ -19,7 +19,7 @@ from toolkit.deploying.deployment import Plan, deploy
 from toolkit.deploying.layout import Layout
 from toolkit.deploying.rollout import DirectoryRollout, Production
 from toolkit.deploying.servers import free_ports
-from toolkit.errors import DeployError, ExitCode
+from toolkit.errors import DeployError, ExitCode, UnavailableError
 from toolkit.runtimes.served import open_remote
 from toolkit.serving.host import Host
 from toolkit.wire.endpoints import Remote
@@ -165,9 +165,24 @@ def test_production_that_dies_of_a_version_gets_the_one_before(
     assert ask(running.grpc)["y"] == 2.0
 
 
-def test_production_that_stays_dead_is_said(layout: Layout, published: Publish, ungated: PlanOf, bundle: Make) -> None:
+NOBODY = Production(Endpoint("127.0.0.1:1", Protocol.GRPC), None, replace(QUICK, load_timeout_s=POLL_S))
+
+
+def test_production_that_is_not_there_is_told_before_anything_is_made(
+    layout: Layout, plan: PlanOf, bundle: Make
+) -> None:
+    with pytest.raises(UnavailableError, match=r"127\.0\.0\.1:1 does not answer"):
+        deploy(plan(bundle(), rollout=DirectoryRollout(NOBODY)))
+    assert not layout.base.exists()
+
+
+def test_production_that_stays_dead_is_said(
+    layout: Layout, published: Publish, ungated: PlanOf, bundle: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     published(1)
-    dead = Production(Endpoint("127.0.0.1:1", Protocol.GRPC), None, replace(QUICK, load_timeout_s=POLL_S))
+    dead = NOBODY
+    # It ended while the gate was at work.
+    monkeypatch.setattr(DirectoryRollout, "check", lambda rollout, layout: None)
     with pytest.raises(DeployError, match="production did not serve version 2") as caught:
         deploy(ungated(bundle(9.0, 2), rollout=DirectoryRollout(dead)))
     assert caught.value.hint.startswith("version 1 does not answer either: production did not serve version 1")

@@ -17,8 +17,11 @@ _PATH = click.Path(path_type=Path)
 @click.option("--out", type=_PATH, required=True, help="The folder to write to.")
 @click.option("--rate", type=float, required=True, help="Requests a second, all servers together.")
 @click.option("--capacity", type=float, help="Requests a second of one server within the SLO. [default: by --report]")
-@click.option("--report", type=_PATH, help="A report of `bench --json`: capacity, cores, batch sizes.")
-@click.option("--memory", type=float, metavar="MB", help="Of one server. [default: what the gate measured]")
+@click.option(
+    "--report", "reports", type=_PATH, multiple=True,
+    help="Of `load --slo --json`: capacity, memory; of `bench --json`: batch sizes.",
+)  # fmt: skip
+@click.option("--memory", type=float, metavar="MB", help="Of one server. [default: by --report, or by the gate]")
 @click.option("--cpus", type=int, help="Of one server. [default: the report's]")
 @click.option("--image", default="tensorflow/serving:2.21.0", show_default=True, help="TensorFlow Serving's image.")
 @click.option("--canary-percent", type=int, default=10, show_default=True, help="kserve: a new version's traffic.")
@@ -42,6 +45,9 @@ def command(output: Output, /, engine: str, out: Path, **options: Any) -> Answer
         "replicas": workload.replicas,
         "rate": workload.rate,
         "capacity": workload.capacity,
+        "capacity_source": workload.source,
+        "memory_bytes": workload.memory_bytes,
+        "memory_source": workload.memory_source,
         "memory_request_mib": workload.memory_request_mib,
         "memory_limit_mib": workload.memory_limit_mib,
     }

@@ -11,13 +11,12 @@ from toolkit.deploying.gate import Finding
 from toolkit.deploying.layout import Layout
 from toolkit.deploying.proofs import Proof, proof_of
 from toolkit.deploying.records import Record
-from toolkit.deploying.rollout import Production, Tell, answers_again
+from toolkit.deploying.rollout import STATUS_TIMEOUT_S, Production, Tell, answers_again
 from toolkit.errors import DeployError, ServingError, ToolkitError, UsageError
 from toolkit.runtimes.served import ask_label, ask_reload, ask_status
 from toolkit.wire.messages import Target
 
 _POLL_S = 0.05
-STATUS_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 from toolkit.core.files import exclusive, storage_errors, sync_folder
 from toolkit.deploying.layout import Layout
-from toolkit.errors import UsageError
+from toolkit.errors import UsageError, WireError
 from toolkit.wire import protos
 from toolkit.wire.configs import TENSORFLOW
 
@@ -64,8 +64,9 @@ class ConfigFile:
         try:
             return self.path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
+            said = getattr(error, "strerror", None) or str(error)
             raise UsageError(
-                f"--config {self.path}: {error}", hint="give a models.config; an empty file will do"
+                f"--config {self.path}: {said}", hint="give a models.config; an empty file will do"
             ) from error
 
     def read(self, layout: Layout) -> Entry:
@@ -114,7 +115,10 @@ class ConfigFile:
         return text
 
     def _proto(self) -> Any:
-        proto = protos.parse_text(protos.ModelServerConfig, self.text())
+        try:
+            proto = protos.parse_text(protos.ModelServerConfig, self.text())
+        except WireError as error:
+            raise WireError(f"--config {self.path}: {error.message}", hint=error.hint) from error
         if proto.WhichOneof("config") == "custom_model_config":
             raise UsageError(f"{self.path} holds a custom config", hint="give one with a model_config_list")
         return proto

@@ -12,13 +12,12 @@ from toolkit.deploying.gate import Limits
 from toolkit.deploying.layout import Layout
 from toolkit.deploying.records import Record
 from toolkit.deploying.requests import Server
-from toolkit.deploying.rollout import unanswered
+from toolkit.deploying.rollout import STATUS_TIMEOUT_S, unanswered
 from toolkit.errors import DeployError, ServingError, UsageError
 from toolkit.runtimes.served import ask_status
 from toolkit.wire.messages import Endpoint, Protocol, State, Target
 
 Tell = Callable[[str], None]
-STATUS_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,8 @@ def _asked(layout: Layout, version: int, server: Server) -> list[Step]:
         wrong = unanswered(production, layout, version)
         if wrong:
             raise DeployError(
-                f"version {version} does not answer: {wrong}", hint="`tfx-export versions` shows its state"
+                f"version {version} does not answer: {wrong}",
+                hint=f"it is in place all the same: `tfx-export rollback {layout.base_path}` goes to the one before",
             )
 
     return [Step(f"ask {production.grpc.address} for version {version}", ask)]

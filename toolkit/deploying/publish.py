@@ -43,6 +43,8 @@ def check_space(layout: Layout, size_bytes: int) -> None:
         existing = next(place for place in (layout.base, *layout.base.parents) if place.exists())
         if not existing.is_dir():
             raise StoreError(f"{existing} is a file", hint="--to names the folder of the serving root")
+        if layout.base_path.exists() and not layout.base_path.is_dir():
+            raise StoreError(f"{layout.base_path} is a file", hint="move it away, or choose another name with --as")
         free = shutil.disk_usage(existing).free
     # Copy and rename need the size once; the margin is for the records and what others write meanwhile.
     if free < size_bytes * 1.05 + 1e6:

@@ -2,19 +2,19 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from toolkit.core.files import storage_errors
 from toolkit.core.plugins import Registry
-from toolkit.deploying import operations
+from toolkit.deploying import operations, publish
 from toolkit.deploying.commands import DEFAULT_IMAGE
+from toolkit.deploying.figures import Figure, Figures, read_figures
 from toolkit.deploying.layout import Layout
 from toolkit.deploying.requests import Server
 from toolkit.errors import UsageError
 from toolkit.measure.measurement import Measurement
-from toolkit.measure.report import Report, read_report
 from toolkit.wire.configs import write_config_text
 from toolkit.wire.messages import ModelConfig
 
@@ -35,6 +35,7 @@ class Workload:
         capacity: requests a second that one server answers within the SLO.
         source: where the capacity comes from, in words.
         memory_bytes: of one server with one version.
+        memory_source: where that comes from, in words.
         batching: the text of a batching.config; empty where no report says that batches pay.
         canary_percent: of the traffic, for a new version, where the engine splits it.
         storage: where an engine that fetches models finds the base path.
@@ -46,6 +47,7 @@ class Workload:
     capacity: float
     source: str
     memory_bytes: int
+    memory_source: str = "measured by the gate"
     cores: int = 1
     batching: str = ""
     image: str = DEFAULT_IMAGE
@@ -79,7 +81,7 @@ class Workload:
         return (
             f"replicas: {self.rate:g} requests/s / {self.capacity:g} requests/s of one server = {self.replicas}\n"
             f"capacity: {self.source}\n"
-            f"memory: {measured:.0f} MiB measured with one version; request x {REQUEST_FACTOR:g} = "
+            f"memory: {measured:.0f} MiB with one version, {self.memory_source}; request x {REQUEST_FACTOR:g} = "
             f"{self.memory_request_mib} MiB,\n"
             f"  limit x {LIMIT_FACTOR:g} = {self.memory_limit_mib} MiB (a new version loads while the old one answers)"
         )
@@ -129,14 +131,14 @@ class RenderRequest:
     """What people ask for; the fields are the options of `tfx-export render`.
 
     Args:
-        report: a report of `tfx-export bench`.
-        capacity: requests a second of one server within the SLO; None takes the report's lower bound.
-        memory: MB of one server; None takes what the gate or the report measured.
+        reports: of `tfx-export load` (capacity, memory) and `tfx-export bench` (batch sizes; a lower bound of both).
+        capacity: requests a second of one server within the SLO; None takes what the reports say.
+        memory: MB of one server; None takes what a load, the gate or a benchmark measured.
     """
 
     base_path: Path
     rate: float
-    report: Path | None = None
+    reports: tuple[Path, ...] = ()
     capacity: float | None = None
     memory: float | None = None
     cpus: int | None = None
@@ -151,55 +153,64 @@ class RenderRequest:
             UsageError: a figure is missing or makes no sense.
         """
         layout = Layout.of(self.base_path)
-        report = None if self.report is None else read_report(self.report)
-        rows = _served(report, layout.name)
-        capacity, source = self._capacity(rows)
-        if self.rate <= 0 or capacity <= 0 or not 0 <= self.canary_percent <= 100:
-            raise UsageError(
-                "--rate and --capacity are above 0, --canary-percent is from 0 to 100", hint="correct the options"
-            )
-        cores = self.cpus or (int(report.machine.get("cores") or 1) if report else 1)
+        figures = read_figures(self.reports, _names(layout))
+        capacity, memory = self._capacity(figures), self._memory(layout, figures)
+        cores = figures.cores if self.cpus is None else self.cpus
+        self._check(capacity.value, memory.value, cores)
         return Workload(
             name=layout.name,
             base_path=layout.base_path,
             rate=self.rate,
-            capacity=capacity,
-            source=source,
-            memory_bytes=self._memory(layout, rows),
+            capacity=capacity.value,
+            source=capacity.source,
+            memory_bytes=int(memory.value),
+            memory_source=memory.source,
             cores=cores,
-            batching=batching_text(rows, cores),
+            batching=batching_text(figures.rows, cores),
             image=self.image,
             canary_percent=self.canary_percent,
             storage=self.storage,
         )
 
-    def _capacity(self, rows: list[Measurement]) -> tuple[float, str]:
+    def _check(self, capacity: float, memory_bytes: float, cores: int) -> None:
+        figures = {"--rate": self.rate, "--capacity": capacity, "--memory": memory_bytes, "--cpus": cores}
+        # A rate that is not finite needs no number of servers.
+        wrong = [name for name, value in figures.items() if not (math.isfinite(value) and value > 0)]
+        if wrong:
+            raise UsageError(f"{' and '.join(wrong)} must be above 0", hint="correct the options")
+        if not 0 <= self.canary_percent <= 100:
+            raise UsageError("--canary-percent is from 0 to 100", hint="correct the options")
+
+    def _capacity(self, figures: Figures) -> Figure:
         if self.capacity is not None:
-            return self.capacity, "as given with --capacity"
-        single = next((row for row in rows if row.key.batch_size == 1), None)
-        if single is None:
+            return Figure(self.capacity, "as given with --capacity")
+        if figures.capacity is None:
             raise UsageError(
                 "nothing says what one server can do",
-                hint="give --capacity, or a --report of `tfx-export bench MODEL --json` with its gRPC rows",
+                hint="give --capacity, or the --report of `tfx-export load MODEL --slo p99=20ms --json`",
             )
-        return round(single.rows_per_s, 1), f"one caller that waits for each answer ({single.key}): a lower bound"
+        return figures.capacity
 
-    def _memory(self, layout: Layout, rows: list[Measurement]) -> int:
+    def _memory(self, layout: Layout, figures: Figures) -> Figure:
         if self.memory is not None:
-            return int(self.memory * 1e6)
+            return Figure(self.memory * 1e6, "as given with --memory")
+        if figures.memory is not None:
+            return figures.memory
         gated = [facts.figures.get("memory_bytes") for facts in operations.list_versions(layout, Server())]
-        known = [int(found) for found in gated if found] or [row.peak_bytes for row in rows if row.peak_bytes]
+        known = [Figure(float(found), "measured by the gate") for found in gated if found]
+        known = known or [Figure(row.peak_bytes, "measured by the benchmark") for row in figures.rows if row.peak_bytes]
         if not known:
             raise UsageError("nothing says how much memory a server needs", hint="give --memory, in MB")
-        return max(known[-1:])
+        return known[-1]
 
 
-def _served(report: Report | None, model: str) -> list[Measurement]:
-    rows = [] if report is None else [row for row in report.measurements if row.key.path == "grpc" and row.timed]
-    return sorted((row for row in rows if row.key.model == model), key=lambda row: row.key.batch_size)
+def _names(layout: Layout) -> set[str]:
+    """What clients call the model, and what its bundles do."""
+    bundles = {str(publish.read_facts(layout, version).get("model", "")) for version in layout.versions()}
+    return {layout.name, *bundles} - {""}
 
 
-def batching_text(rows: list[Measurement], cores: int) -> str:
+def batching_text(rows: Sequence[Measurement], cores: int) -> str:
     """A batching.config from the batch sizes that were measured; empty where larger ones do not pay.
 
     A batch waits no longer than one call of batch 1 takes: whoever comes alone is at most twice as slow.

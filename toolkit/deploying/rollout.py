@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from toolkit.deploying import gate, publish, records
@@ -10,11 +11,13 @@ from toolkit.deploying.layout import Layout
 from toolkit.deploying.proofs import Proof, proof_of
 from toolkit.deploying.records import Record
 from toolkit.deploying.servers import state_of
-from toolkit.errors import DeployError, ToolkitError
+from toolkit.errors import DeployError, ServingError, ToolkitError
+from toolkit.runtimes.served import ask_status
 from toolkit.wire.messages import Endpoint, State, Target
 
 Tell = Callable[[str], None]
 _POLL_S = 0.05
+STATUS_TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,14 @@ class DirectoryRollout:
     production: Production | None = None
 
     def check(self, layout: Layout) -> None:
-        """Nothing can be wrong beforehand: the server may even be started later."""
+        """Refuses a server that is not there to be watched: what it would be blamed for is not the version's fault.
+
+        Raises:
+            UnavailableError: nobody answers.
+        """
+        if self.production is not None:
+            with suppress(ServingError):  # it answers, and knows no such model yet
+                ask_status(self.production.grpc, Target(layout.name), STATUS_TIMEOUT_S)
 
     def steps(self) -> Sequence[str]:
         """What it would do, in words."""

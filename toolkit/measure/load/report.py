@@ -27,6 +27,7 @@ class LoadReport:
         points: one a load.
         found: what a search or a sweep came to, in words and numbers; empty where none was asked for.
         interrupted: whether a person ended it early.
+        server_bytes: the largest resident memory of a server that was started for it; None for one that ran already.
     """
 
     created: str
@@ -36,6 +37,7 @@ class LoadReport:
     points: tuple[Point, ...]
     found: Mapping[str, Any] = field(default_factory=dict)
     interrupted: bool = False
+    server_bytes: int | None = None
 
     @property
     def models(self) -> list[str]:
@@ -69,6 +71,7 @@ class LoadReport:
             "seed": self.seed,
             "found": dict(self.found),
             "interrupted": self.interrupted,
+            "server_bytes": self.server_bytes,
             "points": [point.to_json() for point in self.points],
         }
 
@@ -92,6 +95,7 @@ class LoadReport:
                 points=tuple(Point.from_json(entry) for entry in document["points"]),
                 found=document["found"],
                 interrupted=document["interrupted"],
+                server_bytes=document.get("server_bytes"),  # reports of before have none
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise BenchError(f"no load report: {error!r:.80}", hint="`tfx-export load --json` makes one") from error

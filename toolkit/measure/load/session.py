@@ -18,6 +18,7 @@ from toolkit.measure.load.streams import Payload, prepare
 from toolkit.measure.load.targets import Aims, Serving, aims_at, check_loopback
 from toolkit.measure.machine import machine_facts
 from toolkit.measure.measurement import Status
+from toolkit.measure.worker import peak_bytes
 
 Say = Callable[[str], object]
 # Of what callers get who ask as fast as they can: where a curve is measured.
@@ -42,6 +43,7 @@ class Session:
         self.points: list[Point] = []
         self.found: dict[str, Any] = {}
         self.interrupted = False
+        self.server_bytes: int | None = None
 
     def run(self, crew: Crew | None = None) -> None:
         """Measure everything that was asked for, with workers of its own unless some are lent."""
@@ -73,6 +75,8 @@ class Session:
                 ground = Ground(request, streams, crew, rows, self._watch, counters)
                 self._at_rest_s = ground.rest()
                 measure(ground, aims)
+            if aims.stage is not None:
+                self.server_bytes = peak_bytes(aims.stage.served.pid)
 
     def _loads(self, ground: Ground, aims: Aims) -> None:
         request = self._request
@@ -190,7 +194,16 @@ def measure_load(
     session.run(crew)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     points = tuple(session.points)
-    return LoadReport(created, machine, request.settings(), request.seed, points, session.found, session.interrupted)
+    return LoadReport(
+        created,
+        machine,
+        request.settings(),
+        request.seed,
+        points,
+        session.found,
+        session.interrupted,
+        session.server_bytes,
+    )
 
 
 def _counters(request: LoadRequest, aims: Aims) -> Counters | None:
