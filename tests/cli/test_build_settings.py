@@ -43,7 +43,7 @@ def test_a_fixed_batch_is_proven_at_that_size_and_refuses_others(write: Write, c
     assert (plain["parity"]["status"], plain["fixed_batch"]) == ("pass", None)
     assert cli("verify", "exported/net").code == 0
     with toolkit.open_artifact("exported/net/1", "tflite") as runner:
-        feed = {"x": np.zeros((3, 2), np.float32), "scale": np.float32(1)}
+        feed = {"x": np.zeros((3, 2), np.float32), "scale": np.array(1, np.float32)}
         assert runner.run(feed)["y"].tolist() == [[0.5, 0.5]] * 3
         assert runner.signature.inputs["x"].shape == (3, 2)
 

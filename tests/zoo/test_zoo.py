@@ -22,7 +22,7 @@ def marked() -> Iterator[Any]:
         yield pytest.param(specimen, id=specimen.name, marks=() if specimen.fast else pytest.mark.long)
 
 
-@pytest.mark.parametrize("specimen", marked())
+@pytest.mark.parametrize("specimen", list(marked()))
 def test_a_model_has_the_verdicts_that_were_written_down(specimen: Specimen, child: "Isolated", tmp_path: Path) -> None:
     from toolkit.building.catalog import Entry
     from toolkit.building.pipeline import Options, build_bundle
