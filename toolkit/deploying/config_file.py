@@ -66,7 +66,7 @@ class ConfigFile:
         except (OSError, UnicodeDecodeError) as error:
             said = getattr(error, "strerror", None) or str(error)
             raise UsageError(
-                f"--config {self.path}: {said}", hint="give a models.config; one that says `model_config_list {}` will do"
+                f"--config {self.path}: {said}", hint="give a models.config; `model_config_list {}` will do"
             ) from error
 
     def read(self, layout: Layout) -> Entry:
