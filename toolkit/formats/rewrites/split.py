@@ -72,7 +72,7 @@ class _Splitting:
         for name, function in self.traced.functions.items():
             lacking = set().union(*(self.lacks.lacking(node, {}) for node in self._nodes(name)))
             # Ragged numbers alone need no part of their own; what their rewrite cannot do comes back in `also`.
-            ragged = RAGGED.keys() & lacking and lacking <= RAGGED.keys() | SIDE_EFFECTS
+            ragged = RAGGED.keys() & lacking and lacking <= {*RAGGED, *SIDE_EFFECTS, "Const"}  # text in asserts
             if self.also or (lacking and not ragged):
                 flat = flatten(function)
                 flat, notes = without_small_tables(flat, self.lacks) if fixed else (flat, [])
