@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from toolkit.core.tensors import Feed, Outputs
 from toolkit.errors import Fault, ServingError
 from toolkit.serving.flags import FLAGS, Kind
 from toolkit.serving.host import Host
-from toolkit.serving.servables import Servable
+from toolkit.serving.servables import Able
 from toolkit.serving.settings import settings_of
 from toolkit.wire.settings import BatchingParameters
 from toolkit.wire.signatures import ServedSignature, write_signature
@@ -48,8 +49,8 @@ class Times:
         default_factory=lambda: {"serving_default": write_signature("serving_default", SIGNATURE)}
     )
 
-    def able(self, signature: str, feed: Feed) -> Sequence[Servable]:
-        return (self,)
+    def able(self, signature: str, feed: Feed) -> Sequence[Able]:
+        return (Able(self.artifact, partial(self.run, signature)),)
 
     def run(self, signature: str, feed: Feed) -> Outputs:
         time.sleep(self.wait_s + self.first_wait_s)
