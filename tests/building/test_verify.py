@@ -106,6 +106,7 @@ def test_every_artifact_gives_the_golden_answers_where_no_code_of_the_model_is(
         for manifest in map(read_manifest, bundles)
         for entry in manifest.artifacts
         for signature in entry.paths
+        if f"{entry.path}/{signature}.split.json" not in entry.files
         for runtime in RUNTIMES[entry.format]
     ]
     assert [line.rpartition(" ")[0] for line in lines] == expected

@@ -60,7 +60,7 @@ ERRORS: list[tuple[str, str, list[str], int, str, str]] = [
         "model 'net' declares inputs and signatures",
         "net.py:6",
     ),
-    ("net.py", model(), ["net", "--formats", "saved_model,onx"], 2, "there is no format 'onx'", "did you mean onnx?"),
+    ("net.py", model(), ["net", "--formats", "saved_model,onx"], 2, "there is no format 'onx'", "did you mean onnx"),
     (
         "net.py",
         model(options=f"{ROW}, samples=lambda size, seed: {{'x': [[1.0]] * size}}"),

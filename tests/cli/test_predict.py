@@ -239,7 +239,7 @@ def test_an_npz_of_objects_is_not_unpickled(cli: Cli, project: Path, bundles: Pa
         ("pair", ["--signature", "twce"], "'saved_model' has no signature 'twce'", "did you mean twice?"),
         ("pair/1/saved_model", ["--signature", "twce"], "'saved_model' has no signature 'twce'", "did you mean twice?"),
         ("pair", ["--artifact", "onxx"], "the bundle of pair has no artifact 'onxx'", "did you mean onnx?"),
-        ("kinds", ["--artifact", "tflite"], "'tflite' of kinds was not made: 'word' of", "it has saved_model"),
+        ("kinds", ["--artifact", "onnx"], "'onnx' of kinds was not made: onnxruntime's", "it has saved_model"),
         ("pair/1/saved_model", ["--artifact", "onnx"], "saved_model is one artifact", "leave it out"),
         ("pair/1/manifest.json", [], "manifest.json is neither a bundle nor an artifact", "give a bundle"),
         ("gone/1", [], "gone/1 is no bundle", "give exported/<model>/<version>"),

@@ -3,6 +3,8 @@
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 
+import numpy as np
+
 from toolkit.building.blame import first_line, own_frame
 from toolkit.core.model import DEFAULT_SIGNATURE, ModelSpec, Predict, TracedModel
 from toolkit.core.tensors import Feed, Outputs, check_feed
@@ -45,9 +47,10 @@ class Evaluation:
         assert evaluate is not None, "asked only of a model that has one"
 
         def watched(feed: Feed) -> Outputs:
-            self._rows.update(_rows_of(feed))
+            arrays = {name: np.asarray(value) for name, value in feed.items()}  # authors give lists, too
+            self._rows.update(_rows_of(arrays))
             if len(self.feeds) < _FEEDS_KEPT:
-                self.feeds.append(dict(feed))
+                self.feeds.append(arrays)
             return predict(feed)
 
         try:

@@ -37,12 +37,23 @@ def export_whole(traced: TracedModel, directory: Path) -> Sequence[str]:
     """One `<signature>.onnx` per signature."""
     notes: list[str] = []
     for name, function in traced.functions.items():
+        _refuse_bfloat16(traced, name)
         frozen = rewritten(_frozen(traced, name, function), "onnx")
         model = convert(frozen, _declared(traced, name), traced.settings.opset or OPSET)
         attach_state(model, frozen)
         _save(model, directory / f"{name}.onnx")
         notes += [note for note in (*frozen.notes, _version(model)) if note not in notes]
     return notes
+
+
+def _refuse_bfloat16(traced: TracedModel, name: str) -> None:
+    """What is only handed on meets no rewrite, and tf2onnx would call it float16."""
+    key = next((key for key, spec in _declared(traced, name).inputs.items() if spec.dtype == "bfloat16"), None)
+    if key is not None:
+        raise UnsupportedError(
+            f"onnxruntime's Python interface takes no bfloat16, which Placeholder (layer {key}) is",
+            hint="let the model take float32 and cast it, or serve the SavedModel",
+        )
 
 
 def _save(model: Any, path: Path) -> None:
