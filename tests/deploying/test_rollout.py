@@ -17,11 +17,13 @@ from toolkit.core.tensors import Outputs
 from toolkit.deploying import records
 from toolkit.deploying.deployment import Plan, deploy
 from toolkit.deploying.layout import Layout
+from toolkit.deploying.publish import publish
 from toolkit.deploying.rollout import DirectoryRollout, Production
 from toolkit.deploying.servers import free_ports
 from toolkit.errors import DeployError, ExitCode, UnavailableError
 from toolkit.runtimes.served import open_remote
 from toolkit.serving.host import Host
+from toolkit.verifying.bundle import check_files
 from toolkit.wire.endpoints import Remote
 from toolkit.wire.messages import Endpoint, Protocol, Target
 
@@ -126,15 +128,18 @@ def test_a_version_before_that_does_not_answer_either_is_said(
 
 
 @pytest.fixture
-def supervised(layout: Layout, root: Path) -> Iterator[Callable[[str], Production]]:
-    """Starts a server in a process that is started again when it dies, as in any cluster."""
+def supervised(layout: Layout, root: Path, bundle: Make) -> Iterator[Callable[[str], Production]]:
+    """Starts a server of two models in a process that is started again when it dies, as in any cluster."""
+    other = Layout(layout.base, "other")
+    with other.alone():
+        publish(other, made := bundle(7.0), check_files(made), {})
     started: list[subprocess.Popen[bytes]] = []
 
     def start(fault: str) -> Production:
         ports = free_ports()
         flags = [f"--fault={fault}", f"--port={ports.grpc}", f"--rest_api_port={ports.rest}"]
-        model = [f"--model_name={layout.name}", f"--model_base_path={layout.base_path}"]
-        command = [sys.executable, str(Path(__file__).with_name("server.py")), "--supervised", *flags, *model]
+        models = f"--model_config_file={config_of(layout, other)}"
+        command = [sys.executable, str(Path(__file__).with_name("server.py")), "--supervised", *flags, models]
         environment = {**os.environ, "PYTHONPATH": str(root)}
         started.append(subprocess.Popen(command, env=environment, start_new_session=True))
         addresses = (f"127.0.0.1:{port}" for port in (ports.grpc, ports.rest))
@@ -163,6 +168,8 @@ def test_production_that_dies_of_a_version_gets_the_one_before(
         deploy(ungated(bundle(9.0, 2), rollout=DirectoryRollout(running)))
     assert caught.value.hint == "version 1 answers again"
     assert ask(running.grpc)["y"] == 2.0
+    running.wait_until_available(Target("other", 1))
+    assert ask(running.grpc, "other")["y"] == 7.0
 
 
 NOBODY = Production(Endpoint("127.0.0.1:1", Protocol.GRPC), None, replace(QUICK, load_timeout_s=POLL_S))
