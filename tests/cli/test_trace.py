@@ -60,7 +60,7 @@ class Picky(keras.layers.Layer):
 
 MODEL = ModelSpec("picky", lambda: keras.Sequential([Picky()]), inputs={"x": TensorSpec("float32", (None, 3))})
 """
-TABLE = """
+COUNTING = """
 import tensorflow as tf
 from toolkit import ModelSpec, TensorSpec
 
@@ -98,7 +98,7 @@ def test_what_a_model_does_at_trace_time_only_is_found_by_line(cli: Callable[...
         f"{line('if tf')}: if on a tensor became a conditional op"
     ]
     (signature,) = found["signatures"]
-    assert signature["devices"] is not None
+    assert "CPU:0" in signature["devices"]
     assert signature["threads"]["verdict"] in {"faster", "slower", "no difference"}
 
 
@@ -127,11 +127,12 @@ def test_control_flow_that_could_not_be_turned_is_told_by_line(cli: Callable[...
     assert "Traceback" not in said.err
 
 
-def test_a_graph_with_state_is_looked_at_without_running_it(cli: Callable[..., Any], write: Write) -> None:
-    said = cli("trace", str(write("counting.py", TABLE)))
+def test_a_graph_with_state_is_run_as_a_server_loads_it(cli: Callable[..., Any], write: Write) -> None:
+    said = cli("trace", str(write("counting.py", COUNTING)), "--json")
     assert said.code == 0, said.err
-    assert "not run by itself" in said.out
-    assert "keeps state" in said.out
+    (signature,) = said.document["result"]["signatures"]
+    assert set(signature["placement"].values()) == set(signature["devices"]) == {"CPU:0"}
+    assert signature["threads"]["times_as_fast"] is not None
 
 
 def test_tensorboard_reads_what_is_written(cli: Callable[..., Any], write: Write, tmp_path: Path) -> None:

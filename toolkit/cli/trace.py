@@ -101,17 +101,13 @@ def _show_optimizer(screen: Output, found: "Optimized") -> None:
 
 
 def _show_running(screen: Output, found: "SignatureTrace") -> None:
-    if found.placed is None:
-        screen.line(f"  {found.unplaced}")
-        return
     placed, path = found.placed, found.placed.parallelism
     screen.line(f"  placed: {', '.join(f'{count} ops on {device}' for device, count in placed.devices.items())}")
     screen.line(
         f"  parallel: {path.critical_ops} of {path.ops} ops wait for each other; "
         f"by time {path.factor:.1f} threads could be busy at most"
     )
-    effects = ([found.threads] if found.threads else []) + list(found.passes)
-    for effect in effects:
+    for effect in (found.threads, *found.passes):
         screen.line(f"  {'measured' if effect is found.threads else 'pass'}: {effect.name} {_worth(effect)}")
 
 

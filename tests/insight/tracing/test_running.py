@@ -5,26 +5,27 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from toolkit.formats.rewrites.frozen import Frozen, freeze
-from toolkit.insight.tracing.running import Effect, pass_effects, placed, thread_effect
+from toolkit.formats.rewrites.frozen import freeze
+from toolkit.insight.tracing.running import Effect, Runnable, of_frozen, pass_effects, placed, thread_effect
 from toolkit.measure.statistics import Interval
 
 FEED = {"x": np.ones((1, 4), np.float32)}
 
 
-def frozen() -> Frozen:
+def frozen() -> Runnable:
     weights = tf.constant(np.ones((4, 3), np.float32))
 
     def dense(x: Any) -> dict[str, Any]:
         return {"y": tf.exp(tf.matmul(x, weights)) + tf.sin(tf.matmul(x, weights * 2.0))}
 
     function = tf.function(dense).get_concrete_function(tf.TensorSpec([None, 4], name="x"))
-    return freeze(function, "serving_default")
+    return of_frozen(freeze(function, "serving_default"))
 
 
 def test_every_op_has_a_place_and_a_time() -> None:
     found = placed(frozen(), FEED)
     assert set(found.devices) == {"CPU:0"}
+    assert found.places["MatMul"] == "CPU:0"
     path = found.parallelism
     assert path.seconds is not None
     assert path.critical_seconds is not None

@@ -16,7 +16,6 @@ class SignatureTrace:
     Args:
         calls: how often its function was called; `traces` how often that made a trace.
         failures: calls that the model refused.
-        placed: None where the graph cannot be run by itself; `unplaced` says why.
         passes: what each pass of Grappler is worth, where that was asked for.
     """
 
@@ -25,25 +24,23 @@ class SignatureTrace:
     traces: Sequence[Trace]
     failures: Sequence[str]
     optimized: Optimized
-    placed: Placed | None = None
-    threads: Effect | None = None
+    placed: Placed
+    threads: Effect
     passes: Sequence[Effect] = ()
-    unplaced: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
-        placed = self.placed
         return {
             "signature": self.signature,
             "calls": self.calls,
             "traces": [trace.to_json() for trace in self.traces],
             "failures": list(self.failures),
             "grappler": self.optimized.to_json(),
-            "devices": None if placed is None else dict(placed.devices),
-            "parallelism": None if placed is None else placed.parallelism.to_json(),
-            "threads": None if self.threads is None else self.threads.to_json(),
+            "devices": dict(self.placed.devices),
+            "placement": dict(self.placed.places),
+            "parallelism": self.placed.parallelism.to_json(),
+            "threads": self.threads.to_json(),
             "passes": [effect.to_json() for effect in self.passes],
-            "unplaced": self.unplaced,
         }
 
 

@@ -67,7 +67,7 @@ class Recorder:
         try:
             with tracing_time() as seconds:
                 return self.function(*args, **kwargs)
-        except Exception as error:
+        except Exception as error:  # whatever the model raises is noted, and the caller's
             self.failures.append(f"call {self.calls}: {type(error).__name__}: {first_line(error)} ({own_frame(error)})")
             raise
         finally:

@@ -1,4 +1,4 @@
-"""Runs a frozen graph in Sessions: where its ops went, how long each took, and what passes and threads are worth."""
+"""Runs a graph in Sessions: where its ops went, how long each took, and what passes and threads are worth."""
 
 import os
 import random
@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from toolkit.core.tensors import Feed
@@ -59,57 +60,104 @@ class Placed:
     """One run of a graph.
 
     Args:
-        devices: to the ops that ran there.
+        places: op to the device that it ran on.
         seconds: op to what it took.
     """
 
-    devices: Mapping[str, int]
+    places: Mapping[str, str]
     parallelism: Parallelism
     seconds: Mapping[str, float]
 
+    @property
+    def devices(self) -> Mapping[str, int]:
+        """Device to the number of ops that ran there."""
+        return Counter(self.places.values())
 
-def placed(frozen: Frozen, feed: Feed) -> Placed:
+
+@dataclass(frozen=True)
+class Runnable:
+    """A graph that a Session can be given.
+
+    Args:
+        load: puts it into a Session whose graph is empty; gives the tensor of each input, and those of the outputs.
+    """
+
+    load: Callable[[Any], tuple[Mapping[str, str], Sequence[str]]]
+
+
+def of_frozen(frozen: Frozen) -> Runnable:
+    """A graph whose variables are constants."""
+
+    def load(session: Any) -> tuple[Mapping[str, str], Sequence[str]]:
+        import tensorflow as tf
+
+        with session.graph.as_default():
+            tf.graph_util.import_graph_def(frozen.graph_def, name="")
+        return frozen.inputs, list(frozen.outputs.values())
+
+    return Runnable(load)
+
+
+def of_saved_model(directory: Path, signature: str) -> Runnable:
+    """A signature of a SavedModel, which may read tables and keep state: as a server loads it."""
+
+    def load(session: Any) -> tuple[Mapping[str, str], Sequence[str]]:
+        import tensorflow as tf
+
+        with session.graph.as_default():
+            meta_graph = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(directory))
+        found = meta_graph.signature_def[signature]
+        inputs = {key: info.name for key, info in found.inputs.items()}
+        return inputs, [info.name for info in found.outputs.values()]
+
+    return Runnable(load)
+
+
+def placed(graph: Runnable, feed: Feed) -> Placed:
     """Where each op went in a run, and the critical path by the times it took."""
     from tensorflow.core.protobuf import config_pb2
 
     options = config_pb2.RunOptions(trace_level=config_pb2.RunOptions.FULL_TRACE, output_partition_graphs=True)
-    with _session(frozen, Setting()) as session:
-        feeds = {frozen.inputs[name]: value for name, value in feed.items()}
-        session.run(list(frozen.outputs.values()), feeds)
+    with _session(graph, Setting()) as (session, inputs, outputs):
+        feeds = {inputs[name]: value for name, value in feed.items()}
+        session.run(outputs, feeds)
         found = config_pb2.RunMetadata()
-        session.run(list(frozen.outputs.values()), feeds, options=options, run_metadata=found)
-    devices: Counter[str] = Counter()
-    for graph in found.partition_graphs:
-        devices.update(node.device.rpartition("device:")[2] for node in graph.node if node.op != "Const")
+        session.run(outputs, feeds, options=options, run_metadata=found)
+    places = {
+        node.name: node.device.rpartition("device:")[2]
+        for part in found.partition_graphs
+        for node in part.node
+        if node.op != "Const"
+    }
     seconds: Counter[str] = Counter()
     for device in found.step_stats.dev_stats:
         for node in device.node_stats:
             seconds[node.node_name.partition(":")[0]] += node.op_end_rel_nanos / 1e9 - node.op_start_rel_nanos / 1e9
     # The largest partition is the graph itself; others only copy to and from devices.
-    graph = max(found.partition_graphs, key=lambda graph: len(graph.node))
-    return Placed(dict(devices), parallelism(graph, seconds), dict(seconds))
+    largest = max(found.partition_graphs, key=lambda part: len(part.node))
+    return Placed(places, parallelism(largest, seconds), dict(seconds))
 
 
-def pass_effects(frozen: Frozen, feed: Feed, names: Sequence[str]) -> list[Effect]:
+def pass_effects(graph: Runnable, feed: Feed, names: Sequence[str]) -> list[Effect]:
     """What each pass is worth to the latency of a call: with all passes against all but this one."""
     settings = {name: Setting(without=name) for name in names}
-    rounds = _measured(frozen, feed, {"": Setting(), **settings})
+    rounds = _measured(graph, feed, {"": Setting(), **settings})
     return [Effect(name, ratio(rounds[name], rounds[""])) for name in names]
 
 
-def thread_effect(frozen: Frozen, feed: Feed) -> Effect:
+def thread_effect(graph: Runnable, feed: Feed) -> Effect:
     """What all cores are worth against one thread."""
     cores = os.cpu_count() or 1
-    rounds = _measured(frozen, feed, {"one": Setting(threads=1), "all": Setting(threads=cores)})
+    rounds = _measured(graph, feed, {"one": Setting(threads=1), "all": Setting(threads=cores)})
     return Effect(f"{cores} threads", ratio(rounds["one"], rounds["all"]))
 
 
-def _measured(frozen: Frozen, feed: Feed, settings: Mapping[str, Setting]) -> "dict[str, list[array[int]]]":
+def _measured(graph: Runnable, feed: Feed, settings: Mapping[str, Setting]) -> "dict[str, list[array[int]]]":
     """Rounds of call times in ns; in each round every setting has its turn, in random order, so that drift hits all."""
     order, shuffled = list(settings), random.Random(_SEED)  # noqa: S311  # nothing secret
     rounds: dict[str, list[array[int]]] = {name: [] for name in settings}
     with ExitStack() as stack:
-        calls = {name: stack.enter_context(_call(frozen, feed, setting)) for name, setting in settings.items()}
+        calls = {name: stack.enter_context(_call(graph, feed, setting)) for name, setting in settings.items()}
         for call in calls.values():
             for _ in range(_WARM_UP_CALLS):
                 call()
@@ -130,18 +178,18 @@ def _timed(call: Callable[[], object]) -> "array[int]":
 
 
 @contextmanager
-def _call(frozen: Frozen, feed: Feed, setting: Setting) -> Iterator[Callable[[], object]]:
+def _call(graph: Runnable, feed: Feed, setting: Setting) -> Iterator[Callable[[], object]]:
     from tensorflow.core.protobuf.config_pb2 import CallableOptions
 
-    options = CallableOptions(feed=list(frozen.inputs.values()), fetch=list(frozen.outputs.values()))
-    arguments = [feed[name] for name in frozen.inputs]
-    with _session(frozen, setting) as session:
+    with _session(graph, setting) as (session, inputs, outputs):
+        options = CallableOptions(feed=list(inputs.values()), fetch=list(outputs))
+        arguments = [feed[name] for name in inputs]
         call = session._make_callable_from_options(options)  # as in runtimes/graph_frozen.py
         yield lambda: call(*arguments)
 
 
 @contextmanager
-def _session(frozen: Frozen, setting: Setting) -> Iterator[Any]:
+def _session(graph: Runnable, setting: Setting) -> Iterator[tuple[Any, Mapping[str, str], Sequence[str]]]:
     import tensorflow as tf
     from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 
@@ -156,8 +204,5 @@ def _session(frozen: Frozen, setting: Setting) -> Iterator[Any]:
         field = PASSES[setting.without]
         off = {"disable_model_pruning": True, "memory_optimization": RewriterConfig.NO_MEM_OPT}
         setattr(config.graph_options.rewrite_options, field, off.get(field, RewriterConfig.OFF))
-    graph = tf.Graph()
-    with graph.as_default():
-        tf.graph_util.import_graph_def(frozen.graph_def, name="")
-    with v1.Session(graph=graph, config=config) as session:
-        yield session
+    with v1.Session(graph=tf.Graph(), config=config) as session:
+        yield session, *graph.load(session)

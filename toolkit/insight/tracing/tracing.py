@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from toolkit.building.blame import own_frame
@@ -14,9 +15,9 @@ from toolkit.building.samples import sampler_of
 from toolkit.building.trace import trace_model
 from toolkit.core.model import ModelSpec, TracedModel
 from toolkit.core.store import find_root
-from toolkit.core.tensors import Feed
 from toolkit.errors import DeployError, ToolkitError, TraceError, UnsupportedError, UsageError, nearest
 from toolkit.formats.rewrites.frozen import Frozen, freeze
+from toolkit.formats.saved_model import write
 from toolkit.graphs.control_flow import watched_control_flow
 from toolkit.graphs.grappler import optimize
 from toolkit.insight.tracing import picture, running, tensorboard
@@ -121,44 +122,49 @@ def _signature(request: TraceRequest, traced: TracedModel, name: str, watched: R
             f"'{traced.spec.name}' is a SavedModel: it is traced already", hint="give the model that it was made from"
         )
     function = traced.functions[name]
-    frozen, unplaced = _frozen(function, name)
+    frozen = _frozen(function, name)
     if frozen is None:
         inputs = [tensor.name for tensor in function.inputs]
         optimized = optimize(function.graph.as_graph_def(), inputs, [tensor.name for tensor in function.outputs])
     else:
         optimized = optimize(frozen.graph_def, list(frozen.inputs.values()), list(frozen.outputs.values()))
-    found = SignatureTrace(
-        name,
-        calls=watched.calls if watched else 0,
-        traces=watched.traces if watched else (),
-        failures=watched.failures if watched else (),
-        optimized=optimized,
-        unplaced=unplaced,
-    )
-    return found if frozen is None else _run(found, frozen, traced.samples[name](1, 0), passes=request.passes)
+    feed = traced.samples[name](1, 0)
+    busy = [done.name for done in optimized.passes if done.changes] if request.passes else []
+    with _runnable(traced, name, frozen) as graph:
+        return SignatureTrace(
+            name,
+            calls=watched.calls if watched else 0,
+            traces=watched.traces if watched else (),
+            failures=watched.failures if watched else (),
+            optimized=optimized,
+            placed=running.placed(graph, feed),
+            threads=running.thread_effect(graph, feed),
+            passes=running.pass_effects(graph, feed, busy) if busy else (),
+        )
 
 
-def _run(found: SignatureTrace, frozen: Frozen, feed: Feed, *, passes: bool) -> SignatureTrace:
-    busy = [done.name for done in found.optimized.passes if done.changes] if passes else []
-    return replace(
-        found,
-        placed=running.placed(frozen, feed),
-        threads=running.thread_effect(frozen, feed),
-        passes=running.pass_effects(frozen, feed, busy) if busy else (),
-    )
-
-
-def _frozen(function: Any, name: str) -> tuple[Frozen | None, str]:
+def _frozen(function: Any, name: str) -> Frozen | None:
+    """None for a graph that reads tables or keeps state, which no constant can be."""
     try:
-        return freeze(function, name), ""
+        return freeze(function, name)
     except UnsupportedError:
-        return None, "not run by itself: its graph reads tables or keeps state, which a frozen graph cannot"
+        return None
+
+
+@contextmanager
+def _runnable(traced: TracedModel, name: str, frozen: Frozen | None) -> Iterator[running.Runnable]:
+    if frozen is not None:
+        yield running.of_frozen(frozen)
+        return
+    with TemporaryDirectory() as folder:
+        write(traced, Path(folder))
+        yield running.of_saved_model(Path(folder), name)
 
 
 def _write(request: TraceRequest, traced: TracedModel, found: Sequence[SignatureTrace]) -> Iterator[str]:
     if request.tensorboard is not None:
         yield from map(str, tensorboard.write(request.tensorboard, traced, [at.signature for at in found]))
     if request.picture is not None:
-        seconds = {at.signature: at.placed.seconds if at.placed else {} for at in found}
+        seconds = {at.signature: at.placed.seconds for at in found}
         picture.write(request.picture, traced, seconds)
         yield str(request.picture)
