@@ -78,7 +78,8 @@ def strangers(words: list[str]) -> Iterator[str]:
 
 
 def unknown(words: list[str], command: click.Command) -> Iterator[str]:
-    with click.Context(command) as context:
+    # A command keeps the help option that it was first asked for, for every test after this one, too.
+    with click.Context(command, **tfx_export.context_settings) as context:
         known = {form for option in command.get_params(context) for form in (*option.opts, *option.secondary_opts)}
     for word in words:
         form = word.strip("[],.").partition("=")[0]

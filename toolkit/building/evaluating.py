@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 
@@ -14,19 +15,26 @@ from toolkit.errors import CatalogError, ToolkitError
 _FEEDS_KEPT = 50
 
 
-def calibration_feeds(traced: TracedModel) -> Sequence[Feed]:
-    """The author's calibration data for `serving_default`; empty where there is none.
+class Calibration:
+    """The author's calibration data, read once and only where a format asks for it."""
 
-    Raises:
-        CatalogError: the author's code raises, or what it gives does not fit the signature.
-    """
-    given = traced.spec.calibration
-    if given is None or DEFAULT_SIGNATURE not in traced.signatures:
-        return ()
-    try:
-        return [check_feed(traced.signatures[DEFAULT_SIGNATURE], feed) for feed in given()]
-    except Exception as error:  # runs the author's code
-        raise _blamed(traced.spec, "calibration", error) from error
+    def __init__(self, traced: TracedModel) -> None:
+        self._traced = traced
+
+    @cached_property
+    def feeds(self) -> Sequence[Feed]:
+        """Those of `serving_default`; empty where there are none.
+
+        Raises:
+            CatalogError: the author's code raises, or what it gives does not fit the signature.
+        """
+        given, signatures = self._traced.spec.calibration, self._traced.signatures
+        if given is None or DEFAULT_SIGNATURE not in signatures:
+            return ()
+        try:
+            return [check_feed(signatures[DEFAULT_SIGNATURE], feed) for feed in given()]
+        except Exception as error:  # runs the author's code
+            raise _blamed(self._traced.spec, "calibration", error) from error
 
 
 class Evaluation:

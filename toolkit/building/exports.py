@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from toolkit.building.blame import first_line
-from toolkit.building.evaluating import calibration_feeds
+from toolkit.building.evaluating import Calibration
 from toolkit.building.isolate import Isolated
 from toolkit.building.jobs import convert
 from toolkit.building.machine import available_bytes
@@ -31,6 +31,7 @@ class Exporter:
         self._traced, self._stage, self._child, self._timeout_s = traced, stage, child, timeout_s
         self._weight_bytes = resources_of(traced.functions).variable_bytes
         self._saved: tuple[Sequence[str], float] = ((), 0.0)
+        self.calibration = Calibration(traced)
 
     def save(self) -> None:
         """Saves the graph, from which the child makes every other format."""
@@ -72,7 +73,7 @@ class Exporter:
         if not plugin.isolated:
             return self._write(plugin, directory)
         saved, signatures = self._stage / SOURCE_FORMAT, dict(self._traced.signatures)
-        calibration = calibration_feeds(self._traced) if plugin.calibrated else ()
+        calibration = self.calibration.feeds if plugin.calibrated else ()
         notes: Sequence[str] = self._child.run(
             convert,
             plugin.name,

@@ -103,7 +103,7 @@ def build_bundle(entry: Entry, options: Options, child: Isolated, progress: Prog
         baseline = record_baseline(traced)
         write_golden(stage / GOLDEN, baseline.cases)
         draft = _draft(entry, traced, baseline, stage)
-        judge = Judge(traced, stage, child, options)
+        judge = Judge(traced, stage, child, options, exporter.calibration)
         for name in names:
             progress(f"exporting {name}")
             artifact = exporter.export(name)

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from toolkit.building import lossy
-from toolkit.building.evaluating import Evaluation, calibration_feeds
+from toolkit.building.evaluating import Calibration, Evaluation
 from toolkit.building.isolate import Isolated
 from toolkit.building.jobs import answer, close_runner, judge_artifact, noise, speed
 from toolkit.core.artifact import Artifact, Manifest, Quality
@@ -38,7 +38,10 @@ class Limits(Protocol):
 class Judge:
     """Verdicts on the artifacts of one traced model."""
 
-    def __init__(self, traced: TracedModel, stage: Path, child: Isolated, limits: Limits) -> None:
+    def __init__(
+        self, traced: TracedModel, stage: Path, child: Isolated, limits: Limits, calibration: Calibration
+    ) -> None:
+        self._calibration = calibration
         self._traced, self._stage, self._child, self._limits = traced, stage, child, limits
         self._baseline: Mapping[str, float] | None = None
         self._evaluation = Evaluation(traced.spec)
@@ -71,7 +74,7 @@ class Judge:
             return replace(artifact, parity=Parity(parity.status, parity.reason))
         quality = self._quality(artifact)
         calibrated = FORMATS.load(artifact.name).calibrated
-        calibration = calibration_feeds(self._traced) if calibrated else ()
+        calibration = self._calibration.feeds if calibrated else ()
         shared = self._evaluation.shared_with(calibration)
         limit_s = self._limits.timeout_s
         decibels: Mapping[str, float] = self._child.run(noise, self._stage, facts, artifact.name, timeout_s=limit_s)

@@ -13,7 +13,8 @@ import click
 
 from toolkit.cli.durations import DURATION
 from toolkit.cli.output import Answer, Output
-from toolkit.errors import BenchError, ExitCode, StoreError, ToolkitError, UsageError
+from toolkit.cli.verdicts import InterruptedMeasurementError, InvalidMeasurementError
+from toolkit.errors import StoreError, ToolkitError, UsageError
 
 if TYPE_CHECKING:
     from toolkit.measure.report import Report
@@ -80,19 +81,13 @@ def command(output: Output, /, models: tuple[str, ...], selftest: bool, strict: 
     return Answer(report.to_json(), show, _complaint(report, strict=strict) or unwritten)
 
 
-class _InterruptedError(ToolkitError):
-    exit_code = ExitCode.INTERRUPTED
-
-
-class _InvalidError(BenchError):
-    exit_code = ExitCode.INVALID_MEASUREMENT
-
-
 def _complaint(report: "Report", *, strict: bool) -> ToolkitError | None:
     if report.interrupted:
-        return _InterruptedError("interrupted", hint="what was measured so far is shown")
+        return InterruptedMeasurementError("interrupted", hint="what was measured so far is shown")
     if strict and report.invalid:
-        return _InvalidError("; ".join(report.invalid), hint="measure longer (--full), or on a quieter machine")
+        return InvalidMeasurementError(
+            "; ".join(report.invalid), hint="measure longer (--full), or on a quieter machine"
+        )
     return None
 
 
@@ -108,7 +103,7 @@ def _selftest(output: Output) -> Answer:
 
     failed = [found.name for found in findings if not found.passed]
     error = (
-        _InvalidError(f"this machine does not measure well: {', '.join(failed)}", hint="is it busy?")
+        InvalidMeasurementError(f"this machine does not measure well: {', '.join(failed)}", hint="is it busy?")
         if failed
         else None
     )

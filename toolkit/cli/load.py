@@ -9,7 +9,8 @@ from toolkit.cli.durations import DURATION
 from toolkit.cli.endpoints import endpoint_options
 from toolkit.cli.live import LiveLoad
 from toolkit.cli.output import Answer, Output
-from toolkit.errors import BenchError, DeployError, ExitCode, ToolkitError, UnavailableError, UsageError
+from toolkit.cli.verdicts import InterruptedMeasurementError, InvalidMeasurementError
+from toolkit.errors import DeployError, ToolkitError, UnavailableError, UsageError
 
 if TYPE_CHECKING:
     from toolkit.measure.load.report import LoadReport
@@ -128,24 +129,18 @@ def _request(targets: tuple[str, ...], options: dict[str, Any], *, verbose: bool
     return LoadRequest(targets=targets, serving=serving, feeds=feeds, verbose=verbose, **options)
 
 
-class _InterruptedError(ToolkitError):
-    exit_code = ExitCode.INTERRUPTED
-
-
-class _InvalidError(BenchError):
-    exit_code = ExitCode.INVALID_MEASUREMENT
-
-
 def _complaint(report: "LoadReport", *, strict: bool) -> ToolkitError | None:
     if report.interrupted:
-        return _InterruptedError("interrupted", hint="what was measured so far is shown")
+        return InterruptedMeasurementError("interrupted", hint="what was measured so far is shown")
     if report.points and not any(len(point.corrected_ns) for point in report.points):
         return UnavailableError(report.points[0].status[1], hint="is the server up?")
     slo = report.found.get("slo", {})
     if slo.get("broken") or ("rate" in slo and slo["rate"] is None):
         return DeployError(str(slo["said"]), hint=f"the limit is {slo['limit']}")
     if strict and report.invalid:
-        return _InvalidError("; ".join(report.invalid), hint="load less, from more workers, or from another machine")
+        return InvalidMeasurementError(
+            "; ".join(report.invalid), hint="load less, from more workers, or from another machine"
+        )
     return None
 
 
@@ -158,7 +153,7 @@ def _mlperf(request: Any, mlperf: str, mlperf_logs: Path | None) -> Answer:
         screen.table(("LoadGen says", ""), list(found.rows()))
         screen.line(f"logs: {found.logs}")
 
-    error = None if found.valid else _InvalidError(f"LoadGen: {found.reason}", hint=f"see {found.logs}")
+    error = None if found.valid else InvalidMeasurementError(f"LoadGen: {found.reason}", hint=f"see {found.logs}")
     return Answer(found.to_json(), show, error)
 
 

@@ -12,9 +12,9 @@ from toolkit.core.model import TracedModel
 from toolkit.core.plugins import Format
 from toolkit.core.tensors import Feed
 from toolkit.errors import UnsupportedError
-from toolkit.formats.onnx import LACKS, LIMIT_BYTES, export_whole
+from toolkit.formats.onnx import FORMAT, LACKS, export_whole
 from toolkit.formats.precision.calibration import calibration_of
-from toolkit.formats.rewrites.split import export_split
+from toolkit.formats.precision.variant import variant_format
 
 
 @dataclass(frozen=True)
@@ -80,29 +80,16 @@ MODES = {"float16": Mode(_float16), "dynamic": Mode(_dynamic), "int8": Mode(_int
 
 def onnx_format(variant: str) -> Format:
     """The format of one mode."""
-    export = partial(_export, MODES[variant])
-    return Format(
-        f"onnx-{variant}",
-        export,
-        kind="onnx",
-        variant=variant,
-        weight_limit_bytes=LIMIT_BYTES,
-        calibrated=MODES[variant].calibrated,
-        added=_added,
-    )
+    mode = MODES[variant]
+    return variant_format(FORMAT, LACKS, variant, partial(_export_whole, mode), _turning, calibrated=mode.calibrated)
 
 
-def _added(path: Path) -> Sequence[str]:
+def _turning(path: Path) -> int:
     import onnx
 
     ops = Counter(node.op_type for node in onnx.load(str(path), load_external_data=False).graph.node)
     # A pair that no kernel takes in is run as it stands.
-    count = sum(ops[name] for name in ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast"))
-    return [f"{count} ops turn numbers from one type into another"] if count else []
-
-
-def _export(mode: Mode, traced: TracedModel, directory: Path) -> Sequence[str]:
-    return export_split(traced, directory, LACKS, partial(_export_whole, mode))
+    return sum(ops[name] for name in ("QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast"))
 
 
 def _export_whole(mode: Mode, traced: TracedModel, directory: Path) -> Sequence[str]:

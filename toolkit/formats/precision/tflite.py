@@ -14,9 +14,9 @@ from toolkit.core.plugins import Format
 from toolkit.core.tensors import Feed
 from toolkit.errors import ExportError, UnsupportedError
 from toolkit.formats.precision.calibration import calibration_of
+from toolkit.formats.precision.variant import variant_format
 from toolkit.formats.rewrites.sources import Source, sources
-from toolkit.formats.rewrites.split import export_split
-from toolkit.formats.tflite import LACKS, LIMIT_BYTES, refuse
+from toolkit.formats.tflite import FORMAT, LACKS, refuse
 from toolkit.graphs.census import STATE_WRITES, layers_of
 
 # A full-integer conversion of a loop kills the process while it calibrates (TensorFlow 2.21).
@@ -68,30 +68,17 @@ MODES = {
 
 def tflite_format(variant: str) -> Format:
     """The format of one mode."""
-    export = partial(_export, MODES[variant])
-    return Format(
-        f"tflite-{variant}",
-        export,
-        kind="tflite",
-        variant=variant,
-        weight_limit_bytes=LIMIT_BYTES,
-        calibrated=MODES[variant].calibrated,
-        added=_added,
-    )
+    mode = MODES[variant]
+    return variant_format(FORMAT, LACKS, variant, partial(_export_whole, mode), _turning, calibrated=mode.calibrated)
 
 
-def _added(path: Path) -> Sequence[str]:
+def _turning(path: Path) -> int:
     from tensorflow.lite.python import schema_py_generated as schema
 
     model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
     codes = [code.builtinCode for code in model.operatorCodes]
     turning = {schema.BuiltinOperator.QUANTIZE, schema.BuiltinOperator.DEQUANTIZE}
-    count = sum(codes[op.opcodeIndex] in turning for graph in model.subgraphs for op in graph.operators or ())
-    return [f"{count} ops turn numbers from one type into another"] if count else []
-
-
-def _export(mode: Mode, traced: TracedModel, directory: Path) -> Sequence[str]:
-    return export_split(traced, directory, LACKS, partial(_export_whole, mode))
+    return sum(codes[op.opcodeIndex] in turning for graph in model.subgraphs for op in graph.operators or ())
 
 
 def _export_whole(mode: Mode, traced: TracedModel, directory: Path) -> Sequence[str]:
