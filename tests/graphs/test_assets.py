@@ -15,28 +15,9 @@ FILL = "InitializeTableFromTextFileV2"
 PARTITIONED = "StatefulPartitionedCall"
 
 
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A SavedModel with a table that is filled from an asset."""
-    tf = pytest.importorskip("tensorflow")
-    directory = tmp_path_factory.mktemp("table")
-    words = directory / "words.txt"
-    words.write_text("a\nb\n")
-    module = tf.Module()
-    rows = tf.lookup.TextFileInitializer(
-        str(words), tf.string, tf.lookup.TextFileIndex.WHOLE_LINE, tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER
-    )
-    module.table = tf.lookup.StaticHashTable(rows, -1)
-    serve = tf.function(
-        lambda x: {"y": module.table.lookup(x)}, input_signature=[tf.TensorSpec((None,), tf.string, name="x")]
-    )
-    tf.saved_model.save(module, str(directory / "m"), signatures=serve.get_concrete_function())
-    return directory / "m"
-
-
-def edited(saved: Path, directory: Path, edit: Callable[[Any], None]) -> Path:
+def edited(table: Path, directory: Path, edit: Callable[[Any], None]) -> Path:
     """The SavedModel with its MetaGraphDef changed."""
-    message = protos.parse(protos.SavedModel, (saved / "saved_model.pb").read_bytes())
+    message = protos.parse(protos.SavedModel, (table / "saved_model.pb").read_bytes())
     edit(message.meta_graphs[0])
     directory.mkdir(exist_ok=True)
     (directory / "saved_model.pb").write_bytes(protos.serialize(message))
@@ -118,9 +99,9 @@ def bind_a_constant(graph: Any) -> None:
     ids=lambda edit: edit.__name__,
 )
 def test_a_file_outside_the_assets_is_refused_unless_it_is_allowed(
-    edit: Callable[[Any], None], saved: Path, tmp_path: Path
+    edit: Callable[[Any], None], table: Path, tmp_path: Path
 ) -> None:
-    path = edited(saved, tmp_path / "1", edit)
+    path = edited(table, tmp_path / "1", edit)
     with pytest.raises(ServingError, match=r"not safe to serve: .* reads a file that is none of the assets") as refused:
         Loader()("m", 1, path.parent)
     assert refused.value.fault is Fault.PERMISSION
@@ -130,15 +111,15 @@ def test_a_file_outside_the_assets_is_refused_unless_it_is_allowed(
     assert "not safe to serve" not in str(other.value)
 
 
-def test_an_asset_is_not_refused(saved: Path) -> None:
-    assert FILL in str(protos.parse(protos.SavedModel, (saved / "saved_model.pb").read_bytes()))
-    refuse_unsafe(saved / "saved_model.pb")
-    servable = Loader()("m", 1, saved)
+def test_an_asset_is_not_refused(table: Path) -> None:
+    assert FILL in str(protos.parse(protos.SavedModel, (table / "saved_model.pb").read_bytes()))
+    refuse_unsafe(table / "saved_model.pb")
+    servable = Loader()("m", 1, table)
     servable.close()
 
 
-def test_an_asset_that_is_a_link_out_is_refused(saved: Path, tmp_path: Path) -> None:
-    path = edited(saved, tmp_path / "m", lambda _: None)
+def test_an_asset_that_is_a_link_out_is_refused(table: Path, tmp_path: Path) -> None:
+    path = edited(table, tmp_path / "m", lambda _: None)
     (tmp_path / "m" / "assets").mkdir()
     (tmp_path / "elsewhere").write_text("a\n")
     (tmp_path / "m" / "assets" / "words.txt").symlink_to(tmp_path / "elsewhere")

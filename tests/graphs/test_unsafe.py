@@ -148,19 +148,8 @@ def test_printing_to_the_terminal_is_no_reach(tf: Any, save: Save) -> None:
     refuse_unsafe(save(loud))
 
 
-def test_a_table_that_is_filled_from_an_asset_is_clean(tf: Any, tmp_path: Path) -> None:
-    words = tmp_path / "words.txt"
-    words.write_text("a\nb\n")
-    module = tf.Module()
-    rows = tf.lookup.TextFileInitializer(
-        str(words), tf.string, tf.lookup.TextFileIndex.WHOLE_LINE, tf.int64, tf.lookup.TextFileIndex.LINE_NUMBER
-    )
-    module.table = tf.lookup.StaticHashTable(rows, -1)
-    serve = tf.function(
-        lambda x: {"y": module.table.lookup(x)}, input_signature=[tf.TensorSpec((None,), tf.string, name="x")]
-    )
-    tf.saved_model.save(module, str(tmp_path / "m"), signatures=serve.get_concrete_function())
-    saved = tmp_path / "m" / "saved_model.pb"
+def test_a_table_that_is_filled_from_an_asset_is_clean(table: Path) -> None:
+    saved = table / "saved_model.pb"
     assert b"InitializeTableFromTextFileV2" in saved.read_bytes()
     assert found_in(saved) == []
 
