@@ -128,6 +128,8 @@ def test_options_become_the_request(loaded: Loaded, tmp_path: Path) -> None:
         [URL, "--during", "swap"],
         [URL, "--during", "swap", "--rate", "10"],
         [URL, "--sweep", "batching"],
+        [URL, "--sweep", "batching", "--rate", "10,20"],
+        [URL, "--sweep", "batching", "--slo", "p99=20ms", "--batch", "1,8"],
         [URL, "--duration", "0"],
         [URL, "exported/mlp"],
         ["grpc://127.0.0.1:8500"],

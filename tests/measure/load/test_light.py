@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-MODULES = "worker, grpc_sender, rest_sender, loadgen"
+MODULES = "worker, core_sender, grpc_sender, rest_sender, loadgen"
 FRAMEWORKS = ("tensorflow", "keras", "onnxruntime", "ai_edge_litert", "h5py")
 PRINTED = f"""
 import sys

@@ -1,12 +1,15 @@
 """The search finds the rate within five percent for three capacities, with and without moments that disturb it."""
 
 import random
+from dataclasses import dataclass, field
 
 import pytest
 
 from tests.measure.load.world import MS, point
 from toolkit.errors import BenchError
-from toolkit.measure.load.search import Rates, Slo, highest_rate, keeps_up, knee, twice
+from toolkit.measure.load.point import Point
+from toolkit.measure.load.search import Rates, Slo, highest_rate, keeps_up, knee, search
+from toolkit.measure.load.sweeping import GAIN
 
 
 @pytest.mark.parametrize("capacity", [37.0, 480.0, 9000.0])
@@ -24,15 +27,57 @@ def test_the_highest_rate_is_found_within_five_percent(capacity: float, first: f
     assert len(asked) < 25
 
 
+@dataclass
+class Server:
+    """Answers in 1 ms up to its capacity, beyond it late by so much; now and then a moment of the machine is in it."""
+
+    capacity: float
+    disturbed: float = 0.0
+    beyond_ms: int = 50
+    late_ms: int = 0
+    chance: random.Random = field(default_factory=lambda: random.Random(1))
+    asked: list[float] = field(default_factory=list)
+
+    def measure(self, rate: float) -> Point:
+        self.asked.append(rate)
+        slow = rate > self.capacity or self.chance.random() < self.disturbed
+        latency_ms = self.beyond_ms if slow else 1
+        return point([latency_ms * MS] * 2000, rate=rate, late_ns=self.late_ms * MS if slow else 0)
+
+
+SLO = Slo.read("p99", 0.02)
+ALL = Rates(10.0, 1.0, 50_000.0)
+
+
 def test_a_moment_of_the_machine_does_not_end_a_search() -> None:
-    chance = random.Random(1)
+    found = search(SLO, Server(500.0, disturbed=0.05).measure, ALL)
+    assert found.rate is not None
+    assert 475 <= found.rate <= 500
+    assert found.point is found.held[found.rate]
+    assert found.said.startswith(f"{found.rate:.1f}/s holds p99 within 20 ms; ")
+    assert found.said.endswith("/s does not: p99 50 ms")
 
-    def broken(rate: float) -> str:
-        return "too slow" if rate > 500 or chance.random() < 0.05 else ""
 
-    found = highest_rate(twice(broken), Rates(10.0, 1.0, 50_000.0))
-    assert found is not None
-    assert 475 <= found <= 500
+def test_a_server_that_answers_far_less_than_it_is_asked_is_not_asked_again() -> None:
+    server = Server(500.0, beyond_ms=60_000)  # of its 2000 requests none is answered within the load
+    search(SLO, server.measure, ALL)
+    assert len(server.asked) == len(set(server.asked))
+
+
+def test_where_the_client_is_the_limit_nothing_holds_and_the_search_says_why() -> None:
+    # The limit is wide enough for what is sent late; the figure would be about the client.
+    found = search(Slo.read("p99", 1.0), Server(500.0, beyond_ms=2, late_ms=5).measure, ALL)
+    assert found.rate is not None
+    assert 475 <= found.rate <= 500
+    assert "the client was the limit" in found.said
+
+
+def test_a_setting_that_holds_no_more_is_asked_twice_at_most() -> None:
+    server = Server(500.0)
+    found = search(SLO, server.measure, Rates(500 * GAIN, 500 * GAIN, 50_000.0))
+    assert found.rate is None
+    assert len(server.asked) == 2
+    assert found.point is found.broken[500 * GAIN]
 
 
 def test_where_nothing_holds_nothing_is_found() -> None:

@@ -143,7 +143,22 @@ def test_each_setting_is_one_that_the_server_reads(batching: Batching) -> None:
     ],
 )
 def test_batching_is_best_only_where_it_helps(rates: dict[int, float | None], said: str) -> None:
-    assert verdict([Tried(Batching(rows), rate, None) for rows, rate in rates.items()])["said"] == said
+    assert verdict([Tried(Batching(rows), rate, None, limited=True) for rows, rate in rates.items()])["said"] == said
+
+
+@pytest.mark.parametrize(
+    ("tried", "said"),
+    [
+        (Tried(Batching(8), 120.0, None, limited=True), "120.0/s"),
+        (Tried(Batching(8), None, point([30 * MS] * 600), 126.0, limited=True), "does not hold 126.0/s"),
+        (Tried(Batching(8), None, None, limited=True), "no rate holds"),
+        (Tried(Batching(8), None, point([4 * MS] * 600)), "p99 4 ms"),
+        (Tried(Batching(8), None, point([4 * MS] * 60)), "too few samples for p99"),
+    ],
+)
+def test_a_setting_says_what_it_came_to(tried: Tried, said: str) -> None:
+    assert tried.said == said
+    assert tried.to_json()["said"] == said
 
 
 def test_without_a_limit_the_lower_p99_is_best() -> None:

@@ -79,6 +79,7 @@ class Played:
         answers: the last answer to each payload, by stream and payload.
         lost: connections that were lost and made again.
         start_ns: the first moment, by this process's clock.
+        clients: what the workers sent by, each once.
     """
 
     columns: Mapping[str, npt.NDArray[np.int64]]
@@ -88,6 +89,7 @@ class Played:
     lost: int
     start_ns: int
     interrupted: bool = False
+    clients: tuple[str, ...] = ()
 
 
 Watch = Callable[[Glance], object]
@@ -229,4 +231,5 @@ def _joined(
         words |= {outcome: text for outcome, text in shift.words.items() if outcome not in words}
         answers |= shift.answers
     shares = tuple(shift.cpu_s / max(shift.elapsed_s, 1e-9) for shift in found)
-    return Played(merged(parts), shares, words, answers, sum(tape.lost for tape in tapes), start_ns, interrupted)
+    lost, clients = sum(tape.lost for tape in tapes), dict.fromkeys(name for shift in found for name in shift.clients)
+    return Played(merged(parts), shares, words, answers, lost, start_ns, interrupted, tuple(clients))

@@ -123,6 +123,7 @@ class Ground:
             problem=self._problem(played),
             codec_s=self._codec_s(),
             events=tuple(events),
+            client=" and ".join(played.clients),
         )
         if self.counters:
             point = self.counters.described(point, before)

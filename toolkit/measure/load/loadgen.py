@@ -9,7 +9,7 @@ from typing import Any
 from toolkit.errors import UnavailableError
 from toolkit.measure.load import outcomes
 from toolkit.measure.load.jobs import Route
-from toolkit.measure.load.worker import open_sender
+from toolkit.measure.load.sending import open_sender
 from toolkit.measure.sampling import SECOND_NS
 
 SINGLE_STREAM, SERVER = "SingleStream", "Server"

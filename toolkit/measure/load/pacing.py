@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 _PR_SET_TIMERSLACK = 29
 _SLACK_NS = 1_000
-_PRIORITY = -10  # of setpriority(2); only root may
+_PRIORITY = -10  # of setpriority(2); only root may, or who was given the right
 # A person who interrupts is not kept waiting for the next request of a slow schedule.
 _SLICE_NS = 50_000_000
 
@@ -44,10 +44,15 @@ class Pacer:
 
 
 def take_precedence() -> None:
-    """Has this process run before others of its machine, where it may: a server there must not make its sends late.
+    """Has this thread, and those it starts, run before all others of its machine, where it may.
 
-    It takes no more of the processor for it than its requests need, which is said.
+    A server there must not make the sends late: by its policy (sched(7)) a real-time thread runs the moment it wakes,
+    while a nice one may have to wait for the slice of another to end, which is milliseconds. It takes no more of the
+    processor for it than its requests need, which is said.
     """
+    with contextlib.suppress(OSError, AttributeError):
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(os.sched_get_priority_min(os.SCHED_FIFO)))
+        return
     with contextlib.suppress(OSError, AttributeError):
         os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
 

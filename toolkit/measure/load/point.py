@@ -70,6 +70,7 @@ class Point:
         server_s: means by phase, in seconds, by the difference of a server's own counters.
         events: what happened meanwhile: seconds since counting began, and what.
         padding: of batches: rows filled in, by rows run; None where nobody counted.
+        client: what the requests were sent by; empty where nobody said.
     """
 
     shape: Shape
@@ -83,6 +84,7 @@ class Point:
     server_s: Mapping[str, float] = field(default_factory=dict)
     events: tuple[tuple[float, str], ...] = ()
     padding: float | None = None
+    client: str = ""
 
     @property
     def corrected_ns(self) -> Numbers:
@@ -187,6 +189,7 @@ class Point:
             "server_s": dict(self.server_s),
             "events": [list(event) for event in self.events],
             "padding": self.padding,
+            "client": self.client,
             "from_ns": self.records.from_ns,
             "until_ns": self.records.until_ns,
             "summary": self.summary(),
@@ -215,6 +218,7 @@ class Point:
             server_s=entry["server_s"],
             events=tuple((float(at), str(what)) for at, what in entry["events"]),
             padding=entry["padding"],
+            client=entry.get("client", ""),  # reports of before have none
         )
 
 

@@ -30,7 +30,8 @@ class LoadRequest:
         arrival: constant, poisson, or FILE.csv, which has a rate of its own.
         callers: those who each wait for an answer, a run each.
         batch_sizes: rows of a request, each for every run; none sends feeds as they are (golden ones: 1 row).
-        duration_s: of each run, after its warm-up; a search takes what its percentile needs, up to this.
+        duration_s: of each run, after its warm-up; a search takes what its percentile needs, up to
+            three times this.
         requests: the most that each run counts.
         slo: percentile and limit, as ("p99", 0.02).
         curve: whether to measure throughput against latency up to what the server can do.
@@ -95,6 +96,8 @@ class LoadRequest:
             raise UsageError(f"--during {self.during} needs a rate to disturb", hint="add --rate 200")
         if self.sweep and not (self.slo or self.rates):
             raise UsageError("a sweep needs something to be best at", hint="add --slo p99=20ms, or --rate 200")
+        if self.sweep and (len(self.rates) > 1 or len(self.batch_sizes) > 1):
+            raise UsageError("a sweep compares at one rate and one batch size", hint="run it once for each")
 
     @property
     def traced(self) -> bool:

@@ -10,7 +10,7 @@ import httptools
 import uvloop
 
 from toolkit.measure.load import outcomes
-from toolkit.measure.load.grpc_sender import Listener
+from toolkit.measure.load.sending import Listener
 from toolkit.runtimes.served import tls_context
 from toolkit.wire import rest
 from toolkit.wire.codes import Code
@@ -34,6 +34,7 @@ class RestSender:
         self._tls = tls_context(endpoint) if endpoint.tls else None
         self._loop = uvloop.new_event_loop()
         self._opening: set[asyncio.Task[None]] = set()
+        self._standing: set[_Connection] = set()
         self._thread = threading.Thread(target=self._loop.run_forever, name="load-rest", daemon=True)
         self._thread.start()
 
@@ -45,10 +46,16 @@ class RestSender:
         """Ends the connections and the loop."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
+        self._loop.run_until_complete(self._end())
+        self._loop.close()
+
+    async def _end(self) -> None:
         for task in self._opening:
             task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*self._opening, return_exceptions=True))
-        self._loop.close()
+        await asyncio.gather(*self._opening, return_exceptions=True)
+        for connection in list(self._standing):
+            connection.abort()
+        await asyncio.sleep(0)  # which is when the loop closes them
 
     def _head(self, path: str, size: int) -> bytes:
         found = self._heads.get((path, size))
@@ -86,6 +93,11 @@ class RestSender:
                 outcome = _LATE if isinstance(error, TimeoutError) else _REFUSED
                 self.over(number, outcome, None, str(error) or "no connection in time")
 
+    def stands(self, connection: "_Connection") -> None:
+        """A connection was made."""
+        self._standing.add(connection)
+        self.free(connection)
+
     def free(self, connection: "_Connection") -> None:
         """A connection may take the next request."""
         if self._waiting:
@@ -96,6 +108,7 @@ class RestSender:
     def gone(self, connection: "_Connection", *, ours: bool) -> None:
         """A connection has ended."""
         self._open -= 1
+        self._standing.discard(connection)
         self.lost += not ours
         if connection in self._idle:
             self._idle.remove(connection)
@@ -125,7 +138,7 @@ class _Connection(asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         """It stands."""
         self._transport = transport
-        self._sender.free(self)
+        self._sender.stands(self)
 
     def start(self, number: int, content: bytes) -> None:
         """Sends a request."""
@@ -141,7 +154,7 @@ class _Connection(asyncio.Protocol):
             self._parser.feed_data(data)
         except httptools.HttpParserError as error:
             self._end(_REFUSED, f"no HTTP answer: {error}")
-            self._abort()
+            self.abort()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """The parser met a header."""
@@ -163,7 +176,7 @@ class _Connection(asyncio.Protocol):
         if stays:
             self._sender.free(self)
         else:
-            self._abort()
+            self.abort()
 
     def connection_lost(self, error: Exception | None) -> None:
         """It is gone, and a request on it with it."""
@@ -173,9 +186,10 @@ class _Connection(asyncio.Protocol):
 
     def _too_late(self) -> None:
         self._end(_LATE, "no answer in time")
-        self._abort()
+        self.abort()
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
+        """Ends it without a word to the server."""
         self._ours = True
         self._transport.abort()
 

@@ -1,11 +1,12 @@
 """Finds the highest rate that holds a limit, and the knee of a curve. Pure: what measures is given."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from toolkit.errors import BenchError
-from toolkit.measure.load.point import MOST_LATE, Point
+from toolkit.measure.load.point import Point
 from toolkit.measure.measurement import Status
 from toolkit.measure.statistics import samples_needed
 
@@ -14,6 +15,7 @@ PRECISION = 0.03
 MOST_ERRORS = 0.001
 # A server that falls behind answers less than it is asked; the rest is what arrivals vary by.
 LEAST_ACHIEVED = 0.95
+HOPELESS = 0.8
 # A percentile of the fewest samples that can show it swings by a third; of three times as many by less.
 SAMPLES = 3
 _MOST_STEPS = 40
@@ -60,8 +62,8 @@ class Slo:
             return f"{records.error_share:.1%} errors: {next(iter(records.errors))}"
         if not keeps_up(point):
             return f"only {records.rate_achieved:.0f}/s were answered"
-        if status is Status.INVALID and records.late_share <= MOST_LATE:
-            return why  # the client's processor; late sends show in the corrected latency itself
+        if status is Status.INVALID:
+            return why  # the client's limit is not the server's: what is found is where both were what they should be
         found = point.percentile_s(self.percentile)
         if found is None:
             return f"too few samples for p{self.percentile:g}"
@@ -78,6 +80,43 @@ class Rates:
     first: float
     least: float
     most: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search came to.
+
+    Args:
+        slo: the limit.
+        held: the loads that hold it, by rate.
+        broken: those that do not, likewise.
+        rate: the highest that holds it; None where none does.
+    """
+
+    slo: Slo
+    held: Mapping[float, Point]
+    broken: Mapping[float, Point]
+    rate: float | None
+
+    @property
+    def point(self) -> Point | None:
+        """The load at the rate that was found, or where there is none at the least that does not hold."""
+        if self.rate is not None:
+            return self.held[self.rate]
+        return self.broken[min(self.broken)] if self.broken else None
+
+    @property
+    def said(self) -> str:
+        """`120.0/s holds p99 within 20 ms; 124.1/s does not: p99 31 ms`."""
+        least = min(self.broken, default=None)
+        beyond = f"; {least:.1f}/s does not: {self.slo.broken_by(self.broken[least])}" if least is not None else ""
+        return (
+            f"{self.rate:.1f}/s holds {self.slo}" if self.rate is not None else f"no rate holds {self.slo}"
+        ) + beyond
+
+    def to_json(self) -> dict[str, Any]:
+        """The limit and the rate, in numbers and words."""
+        return {"limit": str(self.slo), "rate": self.rate, "said": self.said}
 
 
 def highest_rate(holds: Callable[[float], bool], rates: Rates, precision: float = PRECISION) -> float | None:
@@ -101,14 +140,30 @@ def highest_rate(holds: Callable[[float], bool], rates: Rates, precision: float 
     return good
 
 
-def keeps_up(point: Point) -> bool:
-    """Whether as many requests were answered as were asked."""
-    return point.records.rate_achieved >= LEAST_ACHIEVED * point.records.rate_offered
+def keeps_up(point: Point, share: float = LEAST_ACHIEVED) -> bool:
+    """Whether as many requests, or a share of them, were answered as were asked."""
+    return point.records.rate_achieved >= share * point.records.rate_offered
 
 
-def twice(broken: Callable[[float], str]) -> Callable[[float], bool]:
-    """Whether a rate holds: what fails once is measured again, since a moment of the machine breaks a percentile."""
-    return lambda rate: not broken(rate) or not broken(rate)
+def search(slo: Slo, measure: Callable[[float], Point], rates: Rates) -> Found:
+    """The highest rate at which a limit holds, by loads of one rate each.
+
+    What fails is measured again, since a moment of the machine breaks a percentile; not where a server answers far
+    less than it is asked, which no moment does.
+    """
+    held: dict[float, Point] = {}
+    broken: dict[float, Point] = {}
+
+    def holds(rate: float) -> bool:
+        point = measure(rate)
+        if slo.broken_by(point) and keeps_up(point, HOPELESS):
+            point = measure(rate)
+        kept = broken if slo.broken_by(point) else held
+        kept[rate] = point
+        return kept is held
+
+    rate = highest_rate(holds, rates)
+    return Found(slo, held, broken, rate)
 
 
 def knee(points: Sequence[Point]) -> Point | None:

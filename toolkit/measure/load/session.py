@@ -1,5 +1,6 @@
 """Carries out what was asked: targets that answer, workers that load them, searches and sweeps; a report out."""
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from toolkit.measure.load.ground import Asked, Ground, Watch, workers_for
 from toolkit.measure.load.point import Point
 from toolkit.measure.load.report import LoadReport
 from toolkit.measure.load.request import CALLERS, LoadRequest
-from toolkit.measure.load.search import Rates, Slo
+from toolkit.measure.load.search import Found, Rates, Slo
 from toolkit.measure.load.streams import Payload, prepare
 from toolkit.measure.load.targets import Aims, Serving, aims_at, check_loopback
 from toolkit.measure.machine import machine_facts
@@ -25,7 +26,10 @@ Say = Callable[[str], object]
 _CURVE = (0.1, 0.2, 0.35, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.1)
 _FURTHER, _MOST_POINTS = 1.25, 16
 _CAPACITY_CALLERS, _CAPACITY_S = 16, 3.0
-_LEAST_S, _SEARCH_S = 2.0, 30.0
+_LEAST_S = 2.0
+# A load of a search lasts as long as its percentile needs, up to so many times --duration.
+_LONGEST = 3.0
+_LOADS = "10 to 20"
 _FIRST_SHARE = 0.25
 _MOST_RATE = 50_000.0
 
@@ -81,7 +85,7 @@ class Session:
     def _loads(self, ground: Ground, aims: Aims) -> None:
         request = self._request
         if request.searches:
-            self._search(ground)
+            self.found["slo"] = self._search(ground).to_json()
         elif request.curve:
             self._curve(ground)
         else:
@@ -109,27 +113,22 @@ class Session:
             raise _InterruptedError
         return point
 
-    def _search(self, ground: Ground, variant: str = "") -> tuple[float | None, Point | None]:
-        """The highest rate that holds the limit, and its point."""
+    def _search(self, ground: Ground, variant: str = "", rates: Rates | None = None) -> Found:
+        """The highest rate that holds the limit, among these or all."""
         slo = self._slo
         assert slo is not None, "a search has a limit"
-        longest_s = max(self._request.duration_s, _SEARCH_S)
-        held: dict[float, Point] = {}
+        longest_s = _LONGEST * self._request.duration_s
+        least = max(1.0, slo.seconds_at(1.0) / longest_s)
+        rates = rates or Rates(max(least, _FIRST_SHARE / self._at_rest_s), least, _MOST_RATE)
+        self._say(f"searching from {rates.first:.3g}/s on: mostly {_LOADS} loads of up to {longest_s:.3g} s")
 
-        def broken(rate: float) -> str:
+        def measure(rate: float) -> Point:
             seconds = min(longest_s, max(_LEAST_S, slo.seconds_at(rate)))
             point = self._measure(ground, Asked(seconds, rate=rate, variant=variant))
-            why = slo.broken_by(point)
-            self._say(f"{rate:.1f}/s: {why or 'holds'}")
-            if not why:
-                held[rate] = point
-            return why
+            self._say(f"{rate:.1f}/s: {slo.broken_by(point) or 'holds'}")
+            return point
 
-        least = max(1.0, slo.seconds_at(1.0) / longest_s)
-        rates = Rates(max(least, _FIRST_SHARE / self._at_rest_s), least, _MOST_RATE)
-        rate = search.highest_rate(search.twice(broken), rates)
-        self.found["slo"] = {"limit": str(slo), "rate": rate, "said": _said(slo, rate, least)}
-        return rate, held.get(rate) if rate is not None else None
+        return search.search(slo, measure, rates)
 
     def _gate(self, slo: Slo) -> dict[str, Any]:
         broken = {str(point.shape): why for point in self.points if (why := slo.broken_by(point))}
@@ -157,19 +156,27 @@ class Session:
         tried: list[sweeping.Tried] = []
         for batching in sweeping.TRIED:
             self._say(f"trying {batching}")
+            begun, loads = time.monotonic(), len(self.points)
 
             def measure(ground: Ground, _: Aims, batching: sweeping.Batching = batching) -> None:
-                if self._slo is not None and not self._request.rates:
-                    tried.append(sweeping.Tried(batching, *self._search(ground, str(batching))))
-                    return
-                for rate in self._request.rates:
-                    point = self._measure(ground, Asked(self._request.duration_s, rate=rate, variant=str(batching)))
-                    tried.append(sweeping.Tried(batching, None, point))
+                tried.append(self._tried(ground, batching, tried[0].rate if tried else None))
 
             with sweeping.with_batching(self._request.serving, batching) as serving:
                 self._serve(serving, crew, measure)
-        self.found.pop("slo", None)
+            took_s, left = time.monotonic() - begun, len(sweeping.TRIED) - len(tried)
+            outlook = f"; {left} settings to go, less than {took_s * left:.0f} s if none is better" if left else ""
+            self._say(f"{batching}: {tried[-1].said}, {len(self.points) - loads} loads in {took_s:.0f} s{outlook}")
         self.found["batching"] = sweeping.verdict(tried)
+
+    def _tried(self, ground: Ground, batching: sweeping.Batching, base: float | None) -> sweeping.Tried:
+        variant = str(batching)
+        if self._slo is None or self._request.rates:
+            asked = Asked(self._request.duration_s, rate=self._request.rates[0], variant=variant)
+            return sweeping.Tried(batching, None, self._measure(ground, asked))
+        better = Rates(base * sweeping.GAIN, base * sweeping.GAIN, _MOST_RATE) if base else None
+        found = self._search(ground, variant, better)
+        short_of = better.first if better and found.rate is None else None
+        return sweeping.Tried(batching, found.rate, found.point, short_of, limited=True)
 
 
 def measure_load(
@@ -209,7 +216,3 @@ def measure_load(
 def _counters(request: LoadRequest, aims: Aims) -> Counters | None:
     url = request.metrics_url or next((aim.metrics_url for aim in aims.aims if aim.metrics_url), "")
     return Counters(url, tuple(aim.remote.target.model for aim in aims.aims)) if url else None
-
-
-def _said(slo: Slo, rate: float | None, least: float) -> str:
-    return f"{rate:.1f}/s holds {slo}" if rate is not None else f"not even {least:.3g}/s holds {slo}"

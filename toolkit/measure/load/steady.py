@@ -12,9 +12,10 @@ from toolkit.measure.load import outcomes
 from toolkit.measure.load.arrivals import Bounds, arrivals
 from toolkit.measure.load.jobs import Job, choose
 from toolkit.measure.load.records import Records
+from toolkit.measure.load.sending import open_sender
 from toolkit.measure.load.tape import Tape
 from toolkit.measure.load.traffic import Traffic
-from toolkit.measure.load.worker import Turn, open_sender
+from toolkit.measure.load.worker import Turn
 from toolkit.measure.sampling import SECOND_NS
 from toolkit.runtimes.served import TIMEOUT_S
 from toolkit.wire.endpoints import Remote

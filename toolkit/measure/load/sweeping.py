@@ -11,8 +11,9 @@ from toolkit.measure.load.point import Point
 from toolkit.measure.load.targets import Serving
 
 OFF = "no batching"
-# What a gain must exceed: two runs of one setting differ by about so much.
-_GAIN = 1.05
+# What a gain must exceed: two runs of one setting differ by about so much. So a setting is first asked for so much more
+# than none holds, and is not searched any further where it does not hold that.
+GAIN = 1.05
 
 
 @dataclass(frozen=True)
@@ -76,20 +77,32 @@ class Tried:
 
     Args:
         rate: the highest that holds the limit; None where none does, or where there was no limit.
-        point: the load at that rate, or at the rate that was given.
+        point: the load at that rate, or at the rate that was given, or one that does not hold the limit.
+        short_of: a rate that it does not hold, where it was asked for no less.
+        limited: whether there was a limit to hold.
     """
 
     batching: Batching
     rate: float | None
     point: Point | None
+    short_of: float | None = None
+    limited: bool = False
 
     @property
     def worth(self) -> float:
         """What is compared: the rate, or where there was no limit what one over p99 is."""
-        if self.rate is not None:
-            return self.rate
+        if self.limited:
+            return self.rate or 0.0
         found = self.point.percentile_s(99) if self.point is not None else None
         return 1 / found.value if found else 0.0
+
+    @property
+    def said(self) -> str:
+        """`120.0/s`, `does not hold 126.0/s`, `no rate holds`, or the p99 at a given rate."""
+        if self.limited:
+            lost = "no rate holds" if self.short_of is None else f"does not hold {self.short_of:.1f}/s"
+            return lost if self.rate is None else f"{self.rate:.1f}/s"
+        return f"p99 {1e3 / self.worth:.3g} ms" if self.worth else "too few samples for p99"
 
     def to_json(self) -> dict[str, Any]:
         """The setting and what it came to."""
@@ -98,6 +111,7 @@ class Tried:
             "max_batch_size": self.batching.rows,
             "batch_timeout_micros": self.batching.wait_us,
             "rate": self.rate,
+            "said": self.said,
             "padding": self.point.padding if self.point is not None else None,
         }
 
@@ -107,7 +121,7 @@ def verdict(tried: Sequence[Tried]) -> dict[str, Any]:
     without = next((one for one in tried if not one.batching.rows), None)
     best = max(tried, key=lambda one: one.worth)
     gain = best.worth / without.worth if without is not None and without.worth else None
-    helps = bool(best.batching.rows) and best.worth > 0 and (gain is None or gain > _GAIN)
+    helps = bool(best.batching.rows) and best.worth > 0 and (gain is None or gain >= GAIN)
     said = f"best: {best.batching}" if helps else "batching does not help here"
     if helps and gain is not None:
         said += f", {gain:.2f} times what it is without"

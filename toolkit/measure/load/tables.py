@@ -45,7 +45,9 @@ def _latencies(title: str, points: Sequence[Point]) -> Table:
         if point.lost:
             notes.append(f"{point.shape.load}: {point.lost} reconnects")
     costs = [point.cpu_us for point in points]
-    notes.append(f"client: {sum(costs) / len(costs):.0f} µs of processor time a request")
+    clients = dict.fromkeys(point.client for point in points if point.client)
+    by = f", sent by {' and '.join(clients)}" if clients else ""
+    notes.append(f"client: {sum(costs) / len(costs):.0f} µs of processor time a request{by}")
     return Table(title, HEADINGS, tuple(rows), tuple(range(2, 12)), tuple(notes))
 
 
@@ -151,15 +153,8 @@ def parts_of(point: Point) -> list[tuple[str, Records]]:
 def _found(report: LoadReport) -> Table:
     rows = [(name, str(what["said"])) for name, what in report.found.items()]
     for one in report.found.get("batching", {}).get("tried", ()):
-        rate = (
-            f"{one['rate']:.1f}/s"
-            if one["rate"] is not None
-            else "no rate holds"
-            if report.settings.get("slo")
-            else NOTHING
-        )
         padding = f", {one['padding']:.0%} padding" if one["padding"] is not None else ""
-        rows.append((one["setting"], rate + padding))
+        rows.append((one["setting"], one["said"] + padding))
     return Table("found", ("what", "result"), tuple(rows))
 
 

@@ -8,36 +8,23 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from toolkit.measure.load import outcomes
 from toolkit.measure.load.jobs import Job
 from toolkit.measure.load.pacing import Clock, Pacer, sharpen_timers, take_precedence
+from toolkit.measure.load.sending import Sender, client_of, open_sender
 from toolkit.measure.load.tape import BEGUN, LOST, SCHEDULED, Tape
 from toolkit.measure.phases import told_ns
 from toolkit.measure.sampling import SECOND_NS, collector_off
 from toolkit.serving.timing import PHASES
 from toolkit.wire.messages import Endpoint
-from toolkit.wire.messages import Protocol as Wire
 
 _POLL_S = 0.002
 _FULL_S = 0.0002
 _GRACE_S = 0.5
 # Callers that get nothing but errors would ask as fast as they can.
 _HOPELESS = 2000
-
-
-class Sender(Protocol):
-    """What carries requests to one endpoint."""
-
-    finished: int
-    lost: int
-
-    def send(self, number: int, path: str, body: bytes) -> None:
-        """Sends a request."""
-
-    def close(self) -> None:
-        """Ends the connections."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +36,14 @@ class Shift:
         elapsed_s: from the first moment to the last answer.
         words: what was first said with each kind of error, by outcome.
         answers: the last answer to each payload, by stream and payload.
+        clients: by what it sent, each once.
     """
 
     cpu_s: float
     elapsed_s: float
     words: Mapping[int, str] = field(default_factory=dict)
     answers: Mapping[tuple[int, int], bytes] = field(default_factory=dict)
+    clients: tuple[str, ...] = ()
 
 
 class Turn:
@@ -219,7 +208,8 @@ def run(job: Job, start_ns: int) -> Shift:
     tape.head[LOST] = _lost(senders) - lost_before
     if not turn.whole:
         _close(senders)  # what comes back later must not be taken for an answer of the next job
-    return Shift(cpu_s, (time.perf_counter_ns() - start_ns) / SECOND_NS, turn.words, turn.answers)
+    clients = dict.fromkeys(client_of(route.endpoint.protocol) for route in job.routes)
+    return Shift(cpu_s, (time.perf_counter_ns() - start_ns) / SECOND_NS, turn.words, turn.answers, tuple(clients))
 
 
 def _lost(senders: list[Sender]) -> int:
@@ -244,23 +234,3 @@ def _senders(job: Job, turn: Turn) -> list[Sender]:
         found.append(_Process.senders[key])
         found[-1].finished = 0
     return found
-
-
-def open_sender(endpoint: Endpoint, connections: int, timeout_s: float, listener: Any) -> Sender:
-    """What carries requests to an endpoint by its protocol; `listener` is a grpc_sender.Listener."""
-    return _KINDS[endpoint.protocol](endpoint, connections, timeout_s, listener)
-
-
-def _grpc(*arguments: Any) -> Sender:
-    from toolkit.measure.load.grpc_sender import GrpcSender  # late: REST needs no gRPC
-
-    return GrpcSender(*arguments)
-
-
-def _rest(*arguments: Any) -> Sender:
-    from toolkit.measure.load.rest_sender import RestSender  # late: gRPC needs no event loop
-
-    return RestSender(*arguments)
-
-
-_KINDS: Mapping[Wire, Callable[..., Sender]] = {Wire.GRPC: _grpc, Wire.REST: _rest}
