@@ -17,6 +17,7 @@ from toolkit.cli.bench import _TimeLeft
 from toolkit.cli.main import run
 from toolkit.cli.output import Output
 from toolkit.measure import bench
+from toolkit.measure.awake import ASLEEP, AWAKE
 from toolkit.measure.bench import BenchRequest
 from toolkit.measure.measurement import Measurement
 from toolkit.measure.plan import Threads
@@ -172,6 +173,7 @@ def test_what_was_measured_of_one_model_is_kept_when_the_next_is_interrupted_whi
     found = bench.measure(BenchRequest(models=("mlp", "transformer"), effort="quick"))
     assert found.interrupted
     assert found.measurements == (row,)
+    assert found.machine["idle cores"] in {AWAKE, ASLEEP}
 
 
 def test_a_terminal_sees_a_bar_with_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,11 @@
 """A server that tells nothing of its time, and one that keeps state, are measured without a wrong word."""
 
+import socket
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -37,8 +41,6 @@ COUNTER = """
 @pytest.fixture
 def serving() -> Iterator[Callable[..., Serving]]:
     """Serves a bundle in this process, with every request's own times or without."""
-    from contextlib import ExitStack
-
     with ExitStack() as stack:
 
         def begin(bundle: Path, **flags: str) -> Serving:
@@ -77,6 +79,59 @@ def test_a_server_that_tells_nothing_leaves_it_all_to_the_network(
         assert found.timed, found.absent
         assert list(found.phases_ns) == ["client encode", "network", "client decode"]
         assert found.peak_bytes is None  # nobody here knows the memory of somebody else's server
+
+
+def test_a_server_behind_a_plain_proxy_is_measured_through_it(
+    shipped: Callable[[str], Path], root: Path, serving: Callable[..., Serving]
+) -> None:
+    bundle = shipped("mlp")
+    running = serving(bundle, runtime="onnx")
+    assert running.grpc is not None
+    assert running.rest is not None
+    with proxied(running.grpc.address) as (grpc, of_grpc), proxied(running.rest.address) as (rest, of_rest):
+        servers = {"grpc": given_server(grpc, "mlp"), "rest": given_server(f"http://{rest}", "mlp")}
+        tasks = [
+            replace(task(bundle, root, path, running), url=server.url(path, "serving_default"))
+            for path, server in servers.items()
+        ]
+        session = Session(tasks, TINY, lambda *_: None, seed=1)
+        assert session.run()
+    for found in session.measurements:
+        assert found.timed, found.absent
+        assert {"queue", "parse", "compute", "encode"} <= set(found.phases_ns)
+        assert found.peak_bytes is None
+    least = 28 * 28 * 4 * min(len(found.samples_ns) for found in session.measurements)
+    assert of_grpc[0] > least, "every call went through it"
+    assert of_rest[0] > least
+
+
+@contextmanager
+def proxied(upstream: str) -> Iterator[tuple[str, list[int]]]:
+    """HOST:PORT of something that hands bytes on to another HOST:PORT and back, and how many it took from clients."""
+    host, _, port = upstream.rpartition(":")
+    taken = [0]
+
+    def hand_on(source: socket.socket, sink: socket.socket, counts: bool) -> None:
+        with suppress(OSError):  # either side may go first
+            while data := source.recv(65536):
+                taken[0] += len(data) * counts
+                sink.sendall(data)
+        for end in (source, sink):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def accept(listener: socket.socket, ends: ExitStack) -> None:
+        with suppress(OSError):  # closed: nobody is to come any more
+            while True:
+                client = ends.enter_context(listener.accept()[0])
+                server = ends.enter_context(socket.create_connection((host, int(port))))
+                Thread(target=hand_on, args=(client, server, True), daemon=True).start()
+                Thread(target=hand_on, args=(server, client, False), daemon=True).start()
+
+    with ExitStack() as ends, socket.create_server(("127.0.0.1", 0)) as listener:
+        Thread(target=accept, args=(listener, ends), daemon=True).start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}", taken
+        listener.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.mark.parametrize("path", ["grpc", "rest"])

@@ -4,15 +4,20 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from toolkit.building.isolate import Isolated
 from toolkit.core.artifact import Artifact, Manifest, read_manifest
 from toolkit.core.parity import Parity
 from toolkit.measure.measurement import Measurement, Status
 from toolkit.measure.plan import Effort, Source, Task, Threads, chosen_paths, local_paths, unmade_paths
+from toolkit.measure.report import Report
 from toolkit.measure.session import Session
+from toolkit.measure.table import tables_of
+from toolkit.measure.worker import turn
 from toolkit.verifying.bundle import judge
 
 TINY = Effort("quick", rounds=3, least_s=0.06, most_s=1.0, percentiles=(50,), warm_up_s=0.02, starts_together=True)
@@ -162,3 +167,38 @@ def test_what_was_measured_before_an_interruption_is_kept(shipped: Callable[[str
     assert not session.run()
     assert [len(one.rounds) for one in session.measurements] == [1]
     assert session.measurements[0].timed
+
+
+def test_the_workers_of_a_path_take_its_rounds_by_rotation(shipped: Callable[[str], Path], root: Path) -> None:
+    asked: list[int] = []
+
+    class Watched(Isolated):
+        def run(self, function: Callable[..., Any], *args: Any, timeout_s: float) -> Any:
+            if function is turn:
+                asked.append(self.pid)
+            return super().run(function, *args, timeout_s=timeout_s)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("toolkit.measure.session.Isolated", Watched)
+        session = Session(
+            [task(shipped("mlp"), root, "tflite", (1,))], replace(TINY, rounds=4, workers=2), lambda *_: None, seed=1
+        )
+        assert session.run()
+    (found,) = session.measurements
+    assert (found.workers, found.timed) == (2, True)
+    assert len(set(asked)) == 2
+    assert asked[::2] == [asked[0]] * len(asked[::2])
+    assert asked[1::2] == [asked[1]] * len(asked[1::2])
+
+
+def test_without_memory_for_it_there_is_no_second_worker(
+    shipped: Callable[[str], Path], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("toolkit.measure.session.available_bytes", lambda: 1)
+    effort = replace(TINY, workers=2)
+    session = Session([task(shipped("mlp"), root, "tflite", (1,))], effort, lambda *_: None, seed=1)
+    assert session.run()
+    (found,) = session.measurements
+    assert (found.workers, found.timed) == (1, True)
+    report = Report("now", {}, effort, {}, 1, (found,))
+    assert "no memory for 2 workers each: tflite" in tables_of(report)[0].notes

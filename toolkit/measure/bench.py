@@ -18,6 +18,7 @@ from toolkit.core.artifact import Manifest, read_manifest
 from toolkit.core.model import DEFAULT_SIGNATURE
 from toolkit.core.store import find_root
 from toolkit.errors import BenchError, UnavailableError, nearest
+from toolkit.measure.awake import cores_awake
 from toolkit.measure.machine import machine_facts
 from toolkit.measure.measurement import Key, Measurement
 from toolkit.measure.opening import require_device
@@ -81,7 +82,11 @@ def measure(request: BenchRequest, progress: Progress = lambda what, done, of: N
         ToolkitError: a model does not build.
     """
     effort = _effort(request)
-    machine = machine_facts()
+    with cores_awake() as idle:
+        return _measured(request, effort, machine_facts() | {"idle cores": idle}, progress)
+
+
+def _measured(request: BenchRequest, effort: Effort, machine: dict[str, Any], progress: Progress) -> Report:
     seed = secrets.randbits(32)
     found: list[Measurement] = []
     facts: dict[str, dict[str, Any]] = {}

@@ -10,7 +10,7 @@ from typing import Any
 from toolkit.building.machine import toolchain
 
 # Two reports that differ in one of these were not made on the same kind of machine.
-IDENTITY = ("cpu", "cores", "architecture", "governor")
+IDENTITY = ("cpu", "cores", "architecture", "governor", "idle cores")
 _FLAGS = ("TF_", "XLA_", "OMP_", "KMP_", "MKL_", "ORT_", "CUDA_VISIBLE")
 
 

@@ -51,6 +51,7 @@ class Measurement:
         rounds: nanoseconds of each call, round by round.
         phases_ns: for served paths, nanoseconds of each phase of each call.
         peak_bytes: the most memory its process held.
+        workers: processes that took its rounds by rotation.
     """
 
     key: Key
@@ -62,6 +63,7 @@ class Measurement:
     rounds: "tuple[array[int], ...]" = ()
     phases_ns: "Mapping[str, array[int]]" = field(default_factory=dict)
     peak_bytes: int | None = None
+    workers: int = 1
 
     @cached_property
     def samples_ns(self) -> npt.NDArray[np.int64]:
@@ -150,6 +152,7 @@ class Measurement:
             "rounds_ns": [part.tolist() for part in self.rounds],
             "phases_ns": {name: values.tolist() for name, values in self.phases_ns.items()},
             "peak_bytes": self.peak_bytes,
+            "workers": self.workers,
         }
 
     @classmethod
@@ -165,4 +168,5 @@ class Measurement:
             rounds=tuple(array("q", part) for part in entry["rounds_ns"]),
             phases_ns={name: array("q", values) for name, values in entry["phases_ns"].items()},
             peak_bytes=entry["peak_bytes"],
+            workers=entry.get("workers", 1),
         )

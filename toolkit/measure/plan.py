@@ -39,6 +39,7 @@ class Effort:
         warm_up_s: least warm-up.
         patience: how many times `least_s` may be spent until the windows are flat.
         starts_together: whether workers start two at a time, which makes every cold start look slower.
+        workers: worker processes of a path, which take its turns by rotation.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Effort:
     warm_up_s: float = 1.0
     patience: float = 3.0
     starts_together: bool = False
+    workers: int = 1
 
     def capped(self, most_s: float) -> "Effort":
         """The same with another cap."""
@@ -70,7 +72,7 @@ EFFORTS: Mapping[str, Effort] = MappingProxyType(
     {
         "quick": Effort("quick", 4, 1.0, 10.0, (50, 90), patience=2.0, starts_together=True),
         "normal": Effort("normal", 10, 5.0, 60.0, (50, 90, 99)),
-        "full": Effort("full", 30, 30.0, 120.0, (50, 90, 99, 99.9)),
+        "full": Effort("full", 60, 30.0, 120.0, (50, 90, 99, 99.9), workers=2),
     }
 )
 

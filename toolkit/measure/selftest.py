@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from toolkit.building.isolate import Isolated
+from toolkit.measure.awake import cores_awake
 from toolkit.measure.sampling import SECOND_NS, Limits, collector_off, time_calls
 from toolkit.measure.session import Progress
 from toolkit.measure.statistics import outliers, percentile, ratio, verdict
@@ -46,9 +47,10 @@ def run_selftest(progress: Progress = lambda what, done, of: None) -> list[Findi
         "a stopped server": check_stop,
     }
     findings = []
-    for name, check in checks.items():
-        progress(f"selftest: {name}", 0, 0)
-        findings.append(check())
+    with cores_awake():
+        for name, check in checks.items():
+            progress(f"selftest: {name}", 0, 0)
+            findings.append(check())
     return findings
 
 

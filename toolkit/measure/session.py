@@ -1,4 +1,4 @@
-"""Measures paths side by side: a worker process each, alive over all rounds, in random order, one active at a time."""
+"""Measures paths side by side: their worker processes live over all rounds, in random order, one active at a time."""
 
 import random
 import time
@@ -6,9 +6,10 @@ from array import array
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from toolkit.building.isolate import Isolated
+from toolkit.building.machine import available_bytes
 from toolkit.errors import ToolkitError
 from toolkit.measure import worker
 from toolkit.measure.measurement import WINDOW_TOLERANCE, WINDOWS, Key, Measurement
@@ -32,6 +33,10 @@ class _Row:
     phases: "dict[str, array[int]]" = field(default_factory=dict)
     spent_s: float = 0.0
 
+    def warmed(self, found: WarmUp) -> None:
+        """Another worker of the path is warm: the first one's length is shown, and all must have become flat."""
+        self.warm_up = found if self.warm_up is None else replace(self.warm_up, flat=self.warm_up.flat and found.flat)
+
     def add(self, turn: worker.Turn) -> None:
         self.rounds.append(turn.samples_ns)
         for name, values in turn.phases_ns.items():
@@ -52,12 +57,11 @@ class _Row:
 
 @dataclass
 class _Lane:
-    """One worker and its rows."""
+    """One path, its workers and its rows; the cold start and the memory are those of its first worker."""
 
     task: Task
-    process: Isolated | None = None
+    workers: list[Isolated] = field(default_factory=list)
     started: worker.Started | None = None
-    begun_s: float = 0.0
     start_s: float = 0.0
     peak_bytes: int | None = None
     absent: str = ""
@@ -67,14 +71,25 @@ class _Lane:
     def running(self) -> bool:
         return self.started is not None and not self.started.problem and not self.absent
 
-    def ask(self, function: Callable[..., object], *args: object, seconds: float = 0.0) -> object:
-        """An answer of the worker; None when it failed, and the lane says why."""
-        assert self.process is not None
+    def ask(self, process: Isolated, function: Callable[..., object], *args: object, seconds: float = 0.0) -> object:
+        """An answer of one worker; None when it failed, and the lane says why."""
         try:
-            return self.process.run(function, *args, timeout_s=seconds + _ANSWER_LIMIT_S)
+            return process.run(function, *args, timeout_s=seconds + _ANSWER_LIMIT_S)
         except ToolkitError as error:
             self.absent = error.message
             return None
+
+    def opened(self, found: worker.Started | None, start_s: float) -> None:
+        """A worker has started, or has not: whichever answers wrongly, the path is wrong."""
+        if self.started is None:
+            self.started, self.start_s = found, start_s
+        elif found is not None and found.problem:
+            self.started = found
+
+    def has_room(self) -> bool:
+        """Whether memory is free for another worker, while one more may be starting."""
+        peak, free = self.ask(self.workers[0], worker.peak_bytes, 0), available_bytes()
+        return not isinstance(peak, int) or free is None or free > 3 * peak
 
     def measurements(self) -> list[Measurement]:
         cold = {"process": self.start_s, **self.started.cold_s} if self.started else {}
@@ -89,6 +104,7 @@ class _Lane:
                 rounds=() if self.absent else tuple(row.rounds),
                 phases_ns=row.phases,
                 peak_bytes=self.peak_bytes,
+                workers=max(1, len(self.workers)),
             )
             for row in self.rows
         ]
@@ -122,40 +138,48 @@ class Session:
         return [found for lane in self._lanes for found in lane.measurements()]
 
     def _start(self, stack: ExitStack) -> None:
-        together = 2 if self._effort.starts_together else 1
+        self._add_workers(stack, self._lanes, 2 if self._effort.starts_together else 1)
+        for _ in range(1, self._effort.workers):  # their cold starts are not shown, so they may overlap
+            self._add_workers(stack, (lane for lane in self._running() if lane.has_room()), 2)
+
+    def _add_workers(self, stack: ExitStack, lanes: Iterable[_Lane], together: int) -> None:
         with ThreadPoolExecutor(together) as pool:
             opening: set[Future[None]] = set()
             try:
-                for lane in self._lanes:
+                for lane in lanes:
                     if len(opening) == together:
                         opened, opening = wait(opening, return_when=FIRST_COMPLETED)
                         _results(opened)
                     # In this thread: a worker dies with the thread that started it.
                     self._tell(lane, "starting")
-                    lane.begun_s = time.perf_counter()
-                    lane.process = stack.enter_context(Isolated(verbose=self._verbose))
-                    opening.add(pool.submit(self._open, lane))
+                    begun_s = time.perf_counter()
+                    process = stack.enter_context(Isolated(verbose=self._verbose))
+                    opening.add(pool.submit(self._open, lane, process, begun_s))
                 _results(opening)
             except KeyboardInterrupt:
                 stack.close()  # or the pool would wait for whatever still opens
                 raise
 
     @staticmethod
-    def _open(lane: _Lane) -> None:
-        lane.ask(worker.awake)
-        lane.start_s = time.perf_counter() - lane.begun_s
-        found = lane.ask(worker.start, lane.task, seconds=_START_LIMIT_S) if not lane.absent else None
-        lane.started = found if isinstance(found, worker.Started) else None
-        if not lane.running and lane.process is not None:
-            lane.process.stop()
+    def _open(lane: _Lane, process: Isolated, begun_s: float) -> None:
+        lane.ask(process, worker.awake)
+        start_s = time.perf_counter() - begun_s
+        found = lane.ask(process, worker.start, lane.task, seconds=_START_LIMIT_S) if not lane.absent else None
+        lane.opened(found if isinstance(found, worker.Started) else None, start_s)
+        lane.workers.append(process)
+        if not lane.running:
+            for started in lane.workers:
+                started.stop()
 
     def _warm_up(self) -> None:
         limits = self._effort.warm_up_limits
         for lane in self._running():
             for row in lane.rows:
                 self._tell(lane, "warming up")
-                found = lane.ask(worker.warm, row.batch_size, limits, seconds=limits.most_ns / SECOND_NS)
-                row.warm_up = found if isinstance(found, WarmUp) else None
+                for process in lane.workers:
+                    found = lane.ask(process, worker.warm, row.batch_size, limits, seconds=limits.most_ns / SECOND_NS)
+                    if isinstance(found, WarmUp):
+                        row.warmed(found)
 
     def _sample(self) -> None:
         turns = 0
@@ -170,7 +194,7 @@ class Session:
         for lane in self._running():
             if lane.task.url and not lane.task.pid:
                 continue  # a server that somebody else started: nobody here knows its memory
-            found = lane.ask(worker.peak_bytes, lane.task.pid)
+            found = lane.ask(lane.workers[0], worker.peak_bytes, lane.task.pid)
             lane.peak_bytes = found if isinstance(found, int) else None
 
     def _take_turn(self, lane: _Lane, row: _Row) -> None:
@@ -181,7 +205,8 @@ class Session:
                 min(self._effort.most_s - row.spent_s, 2 * self._effort.least_s / self._effort.rounds) * SECOND_NS
             )
             limits = Limits(1, max(stretch, 1), max(stretch, 1))
-        found = lane.ask(worker.turn, row.batch_size, limits, seconds=limits.most_ns / SECOND_NS)
+        process = lane.workers[len(row.rounds) % len(lane.workers)]
+        found = lane.ask(process, worker.turn, row.batch_size, limits, seconds=limits.most_ns / SECOND_NS)
         if isinstance(found, worker.Turn):
             row.add(found)
 

@@ -5,6 +5,7 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from toolkit.measure.awake import ASLEEP
 from toolkit.measure.measurement import Key, Measurement, Status
 from toolkit.measure.plan import Threads
 from toolkit.measure.report import Report
@@ -75,11 +76,18 @@ def _speed(report: Report, key: tuple[str, int, str], rows: Sequence[Measurement
         if why
     ]
     notes += [f"{found.key.path}: {found.caveat}" for found in rows if found.caveat]
+    few = [found.key.path for found in rows if found.timed and found.workers < report.effort.workers]
+    if few:
+        notes.append(f"no memory for {report.effort.workers} workers each: {', '.join(few)}")
     kept = sum(found.outliers for found in rows)
     if kept:
         notes.append(f"{kept} outliers of {sum(len(found.samples_ns) for found in rows)} samples kept")
     if report.effort.starts_together:
         notes.append("cold starts: two processes at a time, slower than alone")
+    if report.machine.get("idle cores") == ASLEEP:
+        notes.append(
+            "idle cores may sleep, so a call that wakes a thread takes now longer, now shorter (docs/measuring.md)"
+        )
     if report.settings.get("device_inputs"):
         notes.append("inputs were tensors already where a path takes them: their conversion is not counted")
     return Table(
