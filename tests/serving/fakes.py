@@ -1,7 +1,7 @@
 """Servables, loaders and models on disk without TensorFlow, whose every step a test decides."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -39,6 +39,7 @@ class FakeServable:
     artifact: str = "fake"
     signatures: Mapping[str, ServedSignature] = field(default_factory=dict)
     batching: BatchingParameters | None = None
+    rows_alone: Container[str] = ()
     closed: int = 0
     run_after_close: int = 0
     output: str = "path"

@@ -3,7 +3,7 @@
 import http.client
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Container, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -36,6 +36,7 @@ class HeldModel:
     artifact: str = "held"
     signatures: Mapping[str, ServedSignature] = field(default_factory=lambda: SIGNATURES)
     batching: BatchingParameters | None = None
+    rows_alone: Container[str] = ()
     gate: threading.Event = field(default_factory=threading.Event)
     inside: int = 0
     runs: int = 0

@@ -8,12 +8,13 @@ from typing import Protocol
 from toolkit.core.tensors import Feed, Outputs
 from toolkit.errors import ToolkitError
 from toolkit.serving.library import Lease, Library
+from toolkit.serving.merging import Merged, merged_of
 from toolkit.serving.servables import first_answer
 from toolkit.serving.timing import Timing
 from toolkit.serving.versions import Version
 from toolkit.wire import configs, lifecycle_wording
 from toolkit.wire.fast_predict import Form
-from toolkit.wire.fast_rest import Body
+from toolkit.wire.fast_rest import Body, feed_of
 from toolkit.wire.messages import (
     ClassifyResponse,
     ExamplesRequest,
@@ -89,11 +90,13 @@ class _Known:
 
     Args:
         defaults: inputs that the form leaves out.
+        merged: what runs several of them together, where they may be.
     """
 
     target: Target
     run: Run
     defaults: Feed
+    merged: Merged | None = None
 
 
 @dataclass(slots=True)
@@ -115,11 +118,13 @@ class Engine:
         library: the versions in memory.
         runs: how plans are run.
         check_methods: refuse signatures whose method is not the call's (--enable_signature_method_name_check).
+        together: runs the rows of several requests at once; None where they are gathered into batches anyway.
     """
 
     library: Library
     runs: Runs
     check_methods: bool = False
+    together: Runs | None = None
 
     def predict(self, request: PredictRequest, timing: Timing) -> PredictResponse:
         """Predict.
@@ -178,7 +183,8 @@ class Engine:
                 plan = plan_predict(servable.signatures, request, check_method=self.check_methods)
                 lease = Lease(request.target.answered_by(version.number), version.number, servable)
                 defaults = {name: array for name, array in plan.feed.items() if name not in request.feed}
-                known, feed = _Known(lease.target, self.runs.bind(lease, plan), defaults), dict(request.feed)
+                merged = merged_of(self.together, lease, plan)
+                known, feed = _Known(lease.target, self.runs.bind(lease, plan), defaults, merged), dict(request.feed)
                 if body.form is not None:
                     version.know(body.form, known)
             if known.defaults:
@@ -189,6 +195,23 @@ class Engine:
             raise
         finally:
             timing.parse_ns += time.perf_counter_ns() - started_ns
+
+    def run_together(self, bodies: Sequence[Body], timing: Timing) -> Outputs | None:
+        """What bodies of one target and one form give, run as one batch: their rows below each other.
+
+        None where they have to be asked one by one; so they have where this raises.
+        """
+        first = bodies[0]
+        version, _ = self.library.acquire(first.target)
+        try:
+            known: _Known | None = version.known.get(first.form)
+            if known is None or known.merged is None or known.defaults or len(bodies) > known.merged.most:
+                return None
+            with timing.phase("parse"):
+                feed = feed_of(bodies)
+            return None if feed is None else known.merged.run(feed, len(bodies), timing)
+        finally:
+            self.library.release(first.target.model, version)
 
     def _known(self, form: Form, body: bytes, lease: Lease, timing: Timing) -> _Known:
         with timing.phase("parse"):

@@ -3,7 +3,7 @@
 import logging
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -96,6 +96,15 @@ class FastestServable:
         """What `fastest` took, in words."""
         told = (f"{name} {', '.join(map(str, chosen))}" for name, chosen in self.choices.items())
         return f"{FASTEST}: {'; '.join(told)}"
+
+    @property
+    def rows_alone(self) -> Container[str]:
+        """Signatures of which every artifact that may answer was proven so."""
+        return frozenset(
+            name
+            for name, chosen in self.choices.items()
+            if all(name in self.candidates[choice.artifact].rows_alone for choice in chosen)
+        )
 
     def able(self, signature: str, feed: Feed) -> Sequence[Able]:
         """The artifact that was fastest for so many rows, and the spare one."""

@@ -63,7 +63,8 @@ class Host:
         if settings.scheme:
             self._batches = BatchedRuns(settings.scheme, per_model=settings.per_model_batching, watch=self.metrics)
         runs = PunctualRuns(self._batches or DirectRuns())
-        self.engine = Engine(self.library, runs, settings.check_methods)
+        together = None if self._batches else DirectRuns()
+        self.engine = Engine(self.library, runs, settings.check_methods, together)
         self._transports: list[Transport] = []
         self._rpc: RpcServer | None = None
         self._rest: RestServer | None = None

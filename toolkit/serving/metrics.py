@@ -100,15 +100,21 @@ class Metrics:
 
     def observe(self, seen: Observation, timing: Timing) -> None:
         """A request was answered."""
-        key = (timing.artifact, *seen[:4])
+        self.observe_all(seen, (timing,))
+
+    def observe_all(self, seen: Observation, timings: Sequence[Timing]) -> None:
+        """Several requests were answered alike, by the same artifact and in the same time."""
+        artifact, elapsed_ns = timings[0].artifact, seen.elapsed_ns
+        key = (artifact, *seen[:4])
         cells = self._cells.get(key)
         if cells is None:
             if not self._known(seen.model):
                 return
-            cells = self._cells.setdefault(key, self._cells_of(seen, timing.artifact))
-        seen_ns = (seen.elapsed_ns, timing.queue_ns, timing.parse_ns, timing.compute_ns, timing.encode_ns)
-        cells.waiting.append(seen_ns)
-        if len(cells.waiting) >= _TOGETHER:
+            cells = self._cells.setdefault(key, self._cells_of(seen, artifact))
+        waiting = cells.waiting
+        for timing in timings:
+            waiting.append((elapsed_ns, timing.queue_ns, timing.parse_ns, timing.compute_ns, timing.encode_ns))
+        if len(waiting) >= _TOGETHER:
             self._count(seen.code, cells)
 
     def _cells_of(self, seen: Observation, artifact: str) -> "_Cells":

@@ -2,12 +2,13 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from toolkit.core.tensors import Outputs
 from toolkit.errors import Fault, ServingError, ToolkitError
 from toolkit.serving.engine import Engine, Prepared
+from toolkit.serving.merging import MOST_ROWS
 from toolkit.serving.metrics import Metrics, Observation
 from toolkit.serving.timing import Timing
 from toolkit.wire import rest, rest_examples, rest_models, rest_outputs
@@ -17,6 +18,8 @@ from toolkit.wire.messages import MetadataRequest, Target
 from toolkit.wire.rest import Answer, Call, RestCall
 
 log = logging.getLogger(__name__)
+# Who has to answer sooner is asked alone at once: a batch that fails would leave no time for it.
+_ROOM_NS = 10_000_000
 
 
 @dataclass(slots=True)
@@ -25,6 +28,7 @@ class Asked:
 
     Args:
         read: its body, once that is read; then what has to be run, what that gave, and what goes back.
+        together: how many shared the times of one batch.
     """
 
     call: RestCall
@@ -35,6 +39,7 @@ class Asked:
     outputs: Outputs | None = None
     answer: Answer | None = None
     code: Code = Code.OK
+    together: int = 1
 
 
 @dataclass(frozen=True)
@@ -61,28 +66,57 @@ class RestCalls:
     def answer_together(self, calls: Sequence[Asked]) -> list[Answer]:
         """What several Predicts are answered with, in their order; never raises.
 
-        First all are read, then all run, then all written. Each of these has more code and weights than fit the core's
-        cache: taking turns for every single call makes all of them nearly twice as slow (docs/performance.md).
+        What differs in its numbers alone is run as one batch where the model's rows do not depend on each other. Of the
+        others first all are read, then all run, then all written. Each of these has more code and weights than fit the
+        core's cache: taking turns for every single call makes all of them nearly twice as slow (docs/performance.md).
         """
         started_ns = time.perf_counter_ns()
-        for step in (self._read, self._run, self._write):
-            for asked in calls:
-                if asked.answer is None:
-                    try:
-                        step(asked)
-                    except Exception as error:  # noqa: BLE001  # as above
-                        asked.answer, asked.code = _failed(asked.call, error)
-        answers = []
-        for asked in calls:
-            assert asked.answer is not None
-            answers.append(asked.answer)
+        self._step(self._find, calls)
+        for alike in _alike(calls):
+            self._merge(alike, started_ns)
+        left = [asked for asked in calls if asked.together == 1]
+        for step in (self._prepare, self._run, self._write):
+            self._step(step, left)
+        for asked in left:
             self._observe(asked.call, asked.code, started_ns, asked.timing)
-        return answers
+        return [asked.answer for asked in calls if asked.answer is not None]
 
-    def _read(self, asked: Asked) -> None:
+    def _step(self, step: Callable[[Asked], None], calls: Sequence[Asked]) -> None:
+        for asked in calls:
+            if asked.answer is None:
+                try:
+                    step(asked)
+                except Exception as error:  # noqa: BLE001  # one request must not end the server
+                    asked.answer, asked.code = _failed(asked.call, error)
+
+    def _find(self, asked: Asked) -> None:
         started_ns = time.perf_counter_ns()
         asked.read = self.reader.read(asked.call.target, asked.body)
         asked.timing.parse_ns += time.perf_counter_ns() - started_ns
+
+    def _merge(self, calls: Sequence[Asked], started_ns: int) -> None:
+        """Answers calls of one form as one batch; where that fails none is answered, and each is asked by itself."""
+        if len(calls) < 2:
+            return
+        reads, timing = [asked.read for asked in calls if asked.read is not None], Timing()
+        try:
+            outputs = self.engine.run_together(reads, timing)
+            if outputs is None:
+                return
+            with timing.phase("encode"):
+                bodies = rest_outputs.encode_predict_responses(outputs, reads[0].layout, len(calls))
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is said to the one whose fault it is
+            log.debug("a batch of %d is taken apart: %s", len(calls), error)
+            return
+        for asked, body in zip(calls, bodies, strict=True):
+            asked.answer, asked.together = Answer(200, body), len(calls)
+            asked.timing.share(timing)
+        first = calls[0].call
+        seen = Observation(first.target.model, "Predict", "REST", Code.OK, time.perf_counter_ns() - started_ns)
+        self.metrics.observe_all(seen, [asked.timing for asked in calls])
+
+    def _prepare(self, asked: Asked) -> None:
+        assert asked.read is not None
         asked.prepared = self.engine.prepare_body(asked.read, asked.timing)
 
     def _run(self, asked: Asked) -> None:
@@ -99,6 +133,24 @@ class RestCalls:
     def _observe(self, call: RestCall, code: Code, started_ns: int, timing: Timing) -> None:
         elapsed_ns = time.perf_counter_ns() - started_ns
         self.metrics.observe(Observation(call.target.model, API_NAMES[call.call], "REST", code, elapsed_ns), timing)
+
+
+def _alike(calls: Sequence[Asked]) -> Iterator[Sequence[Asked]]:
+    """Those that may be run together: of one target and one form, with time left to ask each by itself after that."""
+    late_ns = time.perf_counter_ns() + _ROOM_NS
+    found: dict[tuple[int, int], list[Asked]] = {}
+    for asked in calls:
+        read, deadline_ns = asked.read, asked.timing.deadline_ns
+        # Without numbers it has to be read in full, which may give an error.
+        if read is not None and read.form is not None and read.numbers is not None:
+            if deadline_ns is not None and deadline_ns <= late_ns:
+                continue
+            key = (id(read.form), id(read.target))
+            alike = found.setdefault(key, [])
+            alike.append(asked)
+            if (len(alike) + 1) * read.form.rows > MOST_ROWS:
+                yield found.pop(key)
+    yield from found.values()
 
 
 def _failed(call: RestCall, error: Exception) -> tuple[Answer, Code]:

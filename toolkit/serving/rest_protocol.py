@@ -4,6 +4,9 @@ An ASGI application gets a task and two queues for every request, and a pool two
 they cost several times what a small model does. So a usual Predict whose kind was short of late (paces.py) is answered
 as soon as its last byte is there. Everything else goes on through uvicorn's own code, which this module extends. It
 leans on parts of uvicorn that are not public, so rest_check.py tries it before a server takes it.
+
+HTTP is read by uvicorn's parser alone. But clients send the same head with every request, to the byte: what the parser
+said of one is remembered, and it need not read the next one.
 """
 
 import time
@@ -12,13 +15,14 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from toolkit.serving.rest_calls import Asked
-from toolkit.serving.rest_short import Header, ShortCalls
+from toolkit.serving.rest_short import Head, Header, ShortCalls
 from toolkit.serving.timing import Timing
 from toolkit.wire.rest import Answer, RestCall
 
 # Longer bodies take longer than a hand-over costs, even to read.
 _LONGEST = 1 << 20
 # What a header with one of these asks for is not usual.
+_HEAD_END = b"\r\n\r\n"
 _UNUSUAL = frozenset({b"content-encoding", b"transfer-encoding", b"expect", b"upgrade"})
 
 
@@ -32,8 +36,48 @@ class DirectProtocol(HttpToolsProtocol):
         self._asked: Asked | None = None  # that waits for its answer
         self._held: list[Header] = []
         self._parts: list[bytes] = []
+        self._length = 0
         self._reading = False
         self._answered_s = 0.0
+        # Whether the parser has nothing of a request, and uvicorn's own code none that it began.
+        self._between = True
+        self._begun = 0  # requests, in what was received last
+        self._head: Head | None = None  # of a request that the parser does not see, as long as its body comes
+
+    # What comes in
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes: a request whose head is known, or something for the parser."""
+        if self._head is not None:
+            self._parts.append(data)
+            self._go_on(self._head)
+            return
+        between, self._begun = self._between, 0
+        end = data.find(_HEAD_END) + len(_HEAD_END) if between else 0
+        head = self._short.heads.get(data[:end]) if between else None
+        if head is not None and self._free():
+            self._reading, self._head, self._parts = True, head, [data[end:]]
+            self._go_on(head)
+            return
+        super().data_received(data)
+        if between and self._begun == 1 and self._call is not None and b"".join(self._parts) == data[end:]:
+            # The parser took for the body what stands behind the first empty line, so the head is what is before it.
+            self._short.remember(data[:end], Head(data[:end], self._call, self._length))
+
+    def _go_on(self, head: Head) -> None:
+        """Takes the body of a request whose head is known, once it is whole; what is more is the parser's."""
+        size = sum(map(len, self._parts))
+        if size < head.length:
+            return
+        self._head = None
+        if self._asked is not None:
+            self._short.flush()
+        body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        if size > head.length or not self._take(head.call, body):
+            super().data_received(head.block + body)
+
+    def _free(self) -> bool:
+        return not (self._answering() or self._short.draining or self.flow.write_paused)
 
     # What the parser reports
 
@@ -41,7 +85,8 @@ class DirectProtocol(HttpToolsProtocol):
         """A request begins, before or after the last one was answered."""
         if self._asked is not None:
             self._short.flush()
-        self._reading = True
+        self._reading, self._between = True, False
+        self._begun += 1
         self.url, self._held, self._parts, self._call = b"", [], [], None
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -56,7 +101,7 @@ class DirectProtocol(HttpToolsProtocol):
             self._hand_over()
 
     def _plain(self) -> bool:
-        if self._answering() or self._short.draining or self.flow.write_paused or not self.parser.should_keep_alive():
+        if not self._free() or not self.parser.should_keep_alive():
             return False
         length = b""
         for name, value in self._held:
@@ -65,7 +110,8 @@ class DirectProtocol(HttpToolsProtocol):
                 return False
             if lower == b"content-length":
                 length = value
-        return length.isdigit() and int(length) <= _LONGEST
+        self._length = int(length) if length.isdigit() else _LONGEST + 1
+        return self._length <= _LONGEST
 
     def _hand_over(self) -> None:
         """Lets uvicorn begin with what was held back."""
@@ -91,18 +137,26 @@ class DirectProtocol(HttpToolsProtocol):
         if self._call is None:
             super().on_message_complete()
             return
-        call, self._call = self._call, None
         body = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        if self._take(self._call, body):
+            self._between = True
+            return
+        self._call = None
+        self._hand_over()
+        super().on_body(body)
+        super().on_message_complete()
+
+    def _take(self, call: RestCall, body: bytes) -> bool:
+        """Answers a Predict as soon as the loop has read its sockets, if it is short."""
         pace = self._short.pace_of(call, body)
         if not (self._short.inline and pace.short):
-            self._hand_over()
-            super().on_body(body)
-            super().on_message_complete()
-            return
+            return False
+        self._reading = False
         now_ns = time.perf_counter_ns()
         timing = Timing(queue_ns=-now_ns, deadline_ns=now_ns + int(self._short.timeout_s * 1e9))
         self._asked = Asked(call, body, timing)
         self._short.add(self, self._asked, pace)
+        return True
 
     # What is answered
 

@@ -4,7 +4,7 @@ import asyncio
 import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from toolkit.errors import ToolkitError
 from toolkit.serving.paces import Pace, Paces
@@ -16,8 +16,17 @@ from toolkit.wire.rest import Answer, Call, RestCall
 # As many as the loop answers before it looks at its sockets again.
 _TOGETHER = 16
 _PATHS_KEPT = 1024
+_HEADS_KEPT, _LONGEST_HEAD = 1024, 4096
 _ENDS = 64
 Header = tuple[bytes, bytes]
+
+
+class Head(NamedTuple):
+    """The lines before the body of a Predict, and what the parser said of them."""
+
+    block: bytes
+    call: RestCall
+    length: int
 
 
 @runtime_checkable
@@ -52,6 +61,7 @@ class ShortCalls:
     inline: bool = True
     linger_s: float = 0.3
     draining: bool = False
+    heads: dict[bytes, Head] = field(default_factory=dict)
     _waiting: list[tuple["Connection", Asked, Pace]] = field(default_factory=list)
     _paths: dict[bytes, RestCall] = field(default_factory=dict)
     _lines: dict[tuple[int, str], tuple[list[Header], bytes]] = field(default_factory=dict)
@@ -75,13 +85,21 @@ class ShortCalls:
                 call = self._paths[url] = found
         return call
 
+    def remember(self, block: bytes, head: Head) -> None:
+        """Keeps what was read in a head; clients choose them, so there are only so many."""
+        if len(block) <= _LONGEST_HEAD:
+            if len(self.heads) >= _HEADS_KEPT:
+                self.heads.clear()
+            self.heads[block] = head
+
     def pace_of(self, call: RestCall, body: bytes) -> Pace:
         """How long it takes: what is asked of the same version and signature in about as many bytes takes alike."""
         target = call.target
         # A body names its signature before or behind its values.
-        begin, end = body[: body.find(b"[")][:_ENDS], body[body.rfind(b"]") :][-_ENDS:]
-        around = (begin + end).decode("latin-1")
-        return self.paces.of((target.model, target.version, target.label, around, len(body).bit_length()))
+        size, tail = len(body), max(0, len(body) - _ENDS)
+        begin, end = body.find(b"[", 0, _ENDS), body.rfind(b"]", tail)
+        around = body[: begin if begin >= 0 else _ENDS] + body[max(end, tail) :]
+        return self.paces.of((target.model, target.version, target.label, around, size.bit_length()))
 
     def ran_pooled(self, call: RestCall, body: bytes, took_ns: int) -> None:
         """A call took so long on the pool."""
@@ -105,7 +123,7 @@ class ShortCalls:
         answers = self.calls.answer_together([asked for _, asked, _ in taken])
         for (protocol, asked, pace), answer in zip(taken, answers, strict=True):
             timing = asked.timing
-            pace.ran(timing.parse_ns + timing.compute_ns + timing.encode_ns)
+            pace.ran((timing.parse_ns + timing.compute_ns + timing.encode_ns) // asked.together)
             protocol.answer(answer, timing)
 
     def first_lines(self, status: int, content_type: str, defaults: list[Header]) -> bytes:

@@ -2,7 +2,7 @@
 
 import queue
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ from toolkit.core.plugins import FORMATS, RUNTIMES, Opening, Runtime
 from toolkit.core.runner import Runner
 from toolkit.core.tensors import Feed, Outputs, Signature
 from toolkit.errors import Fault, ServingError, ToolkitError, UnavailableError, nearest
+from toolkit.serving.rows import rows_alone
 from toolkit.verifying.bundle import check_files
 from toolkit.wire import lifecycle_wording as wording
 from toolkit.wire.settings import BatchingParameters
@@ -70,6 +71,10 @@ class Servable(Protocol):
     @property
     def batching(self) -> BatchingParameters | None:
         """Batching parameters that the version brings along, if any."""
+
+    @property
+    def rows_alone(self) -> Container[str]:
+        """Signatures proven to answer a row alike alone and among others, however many."""
 
     def able(self, signature: str, feed: Feed) -> Sequence[Able]:
         """What answers feeds of this shape: the best first, then what may where that one refuses them."""
@@ -141,6 +146,7 @@ class OpenedServable:
     paths: Mapping[str, Path]
     loading: Loading
     batching: BatchingParameters | None = None
+    rows_alone: Container[str] = ()
     _stack: ExitStack = field(default_factory=ExitStack)
     _pools: dict[str, _Pool] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -219,7 +225,9 @@ def bundle_servable(
 ) -> OpenedServable:
     """One artifact of a bundle in one runtime."""
     paths = {name: directory / relative for name, relative in artifact.paths.items()}
-    return _opened(runtime, artifact.name, _bundle_signatures(directory, manifest, list(paths)), paths, loading)
+    servable = _opened(runtime, artifact.name, _bundle_signatures(directory, manifest, list(paths)), paths, loading)
+    servable.rows_alone = rows_alone(manifest, artifact)
+    return servable
 
 
 def proven_manifest(directory: Path) -> Manifest:

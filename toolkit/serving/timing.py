@@ -52,6 +52,13 @@ class Timing:
         field = _FIELDS[name]
         setattr(self, field, getattr(self, field) + elapsed_ns)
 
+    def share(self, batch: "Timing") -> None:
+        """Takes part in a batch: all of its times are this request's too."""
+        self.parse_ns += batch.parse_ns
+        self.compute_ns += batch.compute_ns
+        self.encode_ns += batch.encode_ns
+        self.artifact = batch.artifact
+
     def as_server_timing(self) -> str:
         """The value of a Server-Timing header (W3C): durations in milliseconds."""
         durations = (self.queue_ns / 1e6, self.parse_ns / 1e6, self.compute_ns / 1e6, self.encode_ns / 1e6)

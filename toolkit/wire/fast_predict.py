@@ -50,7 +50,7 @@ class _Values:
 
 
 # What asks alike takes alike: the model, version, label and signature, and the size of the request.
-Kind = tuple[str, int | None, str | None, str, int]
+Kind = tuple[str, int | None, str | None, str | bytes, int]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,7 +5,7 @@ its numbers alone has the same shape and means the same. Every other body is rea
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
@@ -57,27 +57,34 @@ class Form:
     dtype: str
     shape: tuple[int, ...]
     layout: Layout
+    size: int
 
-    def array(self, numbers: bytes) -> Array | None:
-        """The numbers of a body; None where only reading in full says what they are."""
+    @property
+    def rows(self) -> int:
+        """Of each tensor; 0 where it has no rows."""
+        return self.shape[0] if self.shape else 0
+
+    def read(self, numbers: bytes) -> Array | None:
+        """The numbers of a body, flat and wide; None where only reading in full says what they are."""
         letter, wide = _READ_AS[self.dtype]
         try:
-            array: Array = np.frombuffer(_parser().parse(numbers).as_buffer(of_type=letter), wide)
+            found: Array = np.frombuffer(_parser().parse(numbers).as_buffer(of_type=letter), wide)
         except (ValueError, TypeError, RuntimeError):
             return None  # no JSON, a number that is not of this kind, or nested too deep: the full reader has the words
-        if self.dtype == "int32" and array.size:
+        # As many numbers as there are places for them, of which each holds one at most: no list is empty or short.
+        return found if found.size == self.size else None
+
+    def tensor(self, numbers: Sequence[Array]) -> Array | None:
+        """What was read of one body, or of several with their rows below each other; None as above."""
+        wide = numbers[0] if len(numbers) == 1 else np.concatenate(numbers)
+        if self.dtype == "int32" and wide.size:
             low, high = BOUNDS[self.dtype]
-            if int(array.min()) < low or int(array.max()) > high:
+            if int(wide.min()) < low or int(wide.max()) > high:
                 return None
-        if self.dtype != wide.__name__:
-            # What is too large for a float32 becomes Infinity, silently, as in the server.
-            with np.errstate(over="ignore"):
-                array = array.astype(self.dtype)
-        try:
-            # As many numbers as there are places for them, of which each holds one at most: no list is empty or short.
-            return array.reshape(self.shape)
-        except ValueError:
-            return None
+        # What is too large for a float32 becomes Infinity, silently, as in the server.
+        with np.errstate(over="ignore"):
+            array = wide.astype(self.dtype, copy=False)
+        return array.reshape((len(numbers) * self.shape[0], *self.shape[1:]) if len(numbers) > 1 else self.shape)
 
 
 _own = threading.local()
@@ -98,28 +105,24 @@ class Body:
 
     Args:
         target: the request's target.
-        form: where it is known, `feed` gives what bodies of this form were bound to before.
-        layout: what its answer takes; known once it is bound or fed.
+        layout: what its answer takes; known once it is bound, or with its form.
         key: None where it has no list.
+        form: what it has in common with a body that was bound before.
+        numbers: what it has of its own, with a form; None where only reading in full says what they are.
     """
 
     reader: "NumbersReader"
     target: Target
     body: bytes
     key: Key | None = None
-    numbers: bytes = b""
     form: Form | None = None
+    numbers: Array | None = None
     inner: PredictBody | None = None
     layout: Layout = Layout.COLUMNS
 
     def feed(self) -> dict[str, Array] | None:
         """The inputs of a body of a known form; None where only reading in full says what they are."""
-        form = self.form
-        if form is None:
-            return None
-        array = form.array(self.numbers)
-        self.layout = form.layout
-        return None if array is None else {form.name: array}
+        return feed_of((self,))
 
     def bind(self, signatures: Mapping[str, ServedSignature]) -> PredictRequest:
         """The request that the body is for the model's signature.
@@ -136,6 +139,15 @@ class Body:
         if self.key is not None:
             self.form = self.reader.learn(self.key, request, self.layout)
         return request
+
+
+def feed_of(bodies: Sequence[Body]) -> dict[str, Array] | None:
+    """The inputs of bodies of one form, their rows below each other; None where one of them has to be read in full."""
+    form, numbers = bodies[0].form, [body.numbers for body in bodies if body.numbers is not None]
+    if form is None or len(numbers) < len(bodies):
+        return None
+    array = form.tensor(numbers)
+    return None if array is None else {form.name: array}
 
 
 def _suits(form: Form, signature: ServedSignature | None) -> bool:
@@ -165,7 +177,7 @@ class NumbersReader:
         form = self._forms.get(key)
         if form is None:
             return Body(self, target, body, key, inner=decode_predict_request(target, body))
-        return Body(self, target, body, key, numbers, form)
+        return Body(self, target, body, key, form, form.read(numbers), layout=form.layout)
 
     def learn(self, key: Key, request: PredictRequest, layout: Layout) -> Form | None:
         """Remembers the form of a body that was read in full; None where that is no usual one."""
@@ -180,5 +192,5 @@ class NumbersReader:
             self._held_bytes = 0
         self._held_bytes += size
         target = replace(request.target, version=None, label=None)
-        form = self._forms[key] = Form(target, name, dtype, array.shape, layout)
+        form = self._forms[key] = Form(target, name, dtype, array.shape, layout, array.size)
         return form

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote, unquote_to_bytes
 
 from toolkit.errors import Fault, ServingError, ToolkitError, UnavailableError, WireError
@@ -84,8 +84,7 @@ class RestCall:
     target: Target
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(NamedTuple):
     """What goes back: status, body and its type.
 
     Args:

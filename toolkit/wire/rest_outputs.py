@@ -38,6 +38,26 @@ def encode_predict_response(outputs: Outputs, layout: Layout) -> bytes:
     return encode_text(text)
 
 
+def encode_predict_responses(outputs: Outputs, layout: Layout, count: int) -> list[bytes]:
+    """What a server answers to so many :predict calls, whose rows lie below each other in the outputs.
+
+    Raises:
+        WireError: the outputs cannot be written in that layout; in the server's words.
+    """
+    if len(outputs) == 1:
+        (array,) = outputs.values()
+        size = array.size // count
+        if 0 < size <= _FEW and array.dtype.kind in _NUMBERS:
+            blank = _blank((len(array) // count, *array.shape[1:]), layout)
+            cells = cell_texts(array, as_bytes=False, depth=0)
+            return [(blank % tuple(cells[at : at + size])).encode() for at in range(0, array.size, size)]
+    rows = {name: len(array) // count for name, array in outputs.items()}
+    parts = (
+        {name: array[at * rows[name] : (at + 1) * rows[name]] for name, array in outputs.items()} for at in range(count)
+    )
+    return [encode_predict_response(part, layout) for part in parts]
+
+
 def _usual_text(outputs: Outputs, layout: Layout) -> str | None:
     """The text of one small output of numbers, filled into what is the same for all of its shape; else None."""
     if len(outputs) != 1:
