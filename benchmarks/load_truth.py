@@ -12,12 +12,14 @@ import statistics
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from benchmarks.loads import Load, Side, measure, over_grpc, started
 from benchmarks.rounds import machine, verdict
@@ -26,10 +28,13 @@ from toolkit.measure.load.crew import Crew
 from toolkit.measure.load.point import Point
 from toolkit.measure.load.request import LoadRequest
 from toolkit.measure.load.session import measure_load
+from toolkit.measure.server import serve_bundle
+from toolkit.measure.statistics import ratio_of_runs
 from toolkit.wire import rpc
 from toolkit.wire.messages import PredictRequest, Target
 
-_REPEATED_S = 12.0
+_PARTS, _PART_S, _REPEATED = 8, 2.5, 400.0
+Latencies = npt.NDArray[np.int64]
 _FEED = {"x": np.ones((1, 2), np.float32)}
 
 
@@ -169,31 +174,53 @@ def repeat() -> bool:
     """Two runs of one load on a stub with a queue."""
     with stub("constant", 5) as side, Crew(1) as crew:
         points = [load(side, crew, rates=(120.0,), arrival="poisson", duration_s=15.0)[0] for _ in range(2)]
-    return _agree("stub", points)
+    return _agree("stub", [[part.corrected_ns for part in point.records.windows(_PARTS)] for point in points])
 
 
 def repeat_served() -> bool:
     """Three pairs of runs of one load on the shipped MLP, each with workers and a server of its own."""
-    asked = LoadRequest(("exported/mlp",), rates=(200.0,), duration_s=_REPEATED_S)
-    held = [_agree(f"mlp, pair {pair}", [measure_load(asked).points[0] for _ in range(2)]) for pair in (1, 2, 3)]
+    held = [_agree(f"mlp, pair {pair}", _side_by_side()) for pair in (1, 2, 3)]
     return all(held)
 
 
-def _agree(name: str, points: list[Point]) -> bool:
+def _side_by_side() -> list[list[Latencies]]:
+    """Two runs, each in parts that take turns with the other's: a machine that slows down slows both."""
+    with ExitStack() as stack:
+        runs = [_Run(stack) for _ in range(2)]
+        for part in range(_PARTS):
+            for run in runs[:: 1 if part % 2 == 0 else -1]:
+                run.go_on()
+    return [run.found for run in runs]
+
+
+class _Run:
+    """One run: a server and a worker of its own, and what they took so far."""
+
+    def __init__(self, stack: ExitStack) -> None:
+        served = stack.enter_context(serve_bundle(Path("exported/mlp"), "mlp", 0, ("--runtime=saved_model",)))
+        self._crew = stack.enter_context(Crew(1))
+        self._url = served.url("grpc", "serving_default")
+        self.found: list[Latencies] = []
+
+    def go_on(self) -> None:
+        """A part more."""
+        asked = LoadRequest((self._url,), rates=(_REPEATED,), duration_s=_PART_S, warm_up_s=0.5, batch_sizes=(1,))
+        point = measure_load(asked, crew=self._crew).points[0]
+        if point.status[1]:
+            print(point.status[1])
+        self.found.append(point.corrected_ns)
+
+
+def _agree(name: str, runs: Sequence[Sequence[Latencies]]) -> bool:
+    """As `compare` does it: of the percentiles of a run's parts the trimmed mean, so that a moment moves it little."""
     held = True
-    for point in points:
-        print(
-            f"{name}: {point.status[0].value} {point.status[1]}, {point.records.late_share:.2%} late, {_shown(point)}"
-        )
     for wanted, limit in ((50, 5), (99, 10)):
-        one, other = (p(point, wanted) for point in points)
-        print(f"{name}, p{wanted}: {one:.3f} and {other:.3f} ms")
-        held &= verdict(f"{name}: p{wanted} differs by", abs(one / other - 1) * 100, limit, " %")
+        whole = [float(np.percentile(np.concatenate(parts), wanted)) / 1e6 for parts in runs]
+        found = ratio_of_runs(runs[0], runs[1], of=partial(np.percentile, q=wanted))
+        assert found is not None, "there are several parts"
+        print(f"{name}, p{wanted} of all: {whole[0]:.3f} and {whole[1]:.3f} ms")
+        held &= verdict(f"{name}: p{wanted} by parts differs by", abs(found.value - 1) * 100, limit, " %")
     return held
-
-
-def _shown(point: Point) -> str:
-    return ", ".join(f"{name} {spent_s * 1e6:.0f} us" for name, spent_s in point.medians_s().items())
 
 
 def sender() -> bool:

@@ -1,20 +1,17 @@
 """`tfx-export bench`: models in, one honest table from eager to served out."""
 
-import errno
-import os
 import re
-import sys
-import time
-from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from toolkit.cli.durations import DURATION
 from toolkit.cli.output import Answer, Output
+from toolkit.cli.progress import Progressing
+from toolkit.cli.reports import refuse_unwritable, show_tables, write_files
 from toolkit.cli.verdicts import InterruptedMeasurementError, InvalidMeasurementError
-from toolkit.errors import StoreError, ToolkitError, UsageError
+from toolkit.errors import ToolkitError, UsageError
 
 if TYPE_CHECKING:
     from toolkit.measure.report import Report
@@ -63,7 +60,7 @@ def command(output: Output, /, models: tuple[str, ...], selftest: bool, strict: 
         verbose=output.verbose,
         **options,
     )
-    _refuse_unwritable(files)
+    refuse_unwritable(files.values())
     with _TimeLeft(output) as bar:
         report = measure(request, bar.tell)
     unwritten = _write(report, files)
@@ -71,12 +68,7 @@ def command(output: Output, /, models: tuple[str, ...], selftest: bool, strict: 
     def show(screen: Output) -> None:
         from toolkit.measure.table import tables_of
 
-        for table in tables_of(report):
-            screen.line(table.title)
-            screen.table(table.headings, table.rows, right=table.right)
-            for note in table.notes:
-                screen.line(f"note: {note}")
-            screen.line()
+        show_tables(screen, tables_of(report))
 
     return Answer(report.to_json(), show, _complaint(report, strict=strict) or unwritten)
 
@@ -132,20 +124,7 @@ def _threads(texts: tuple[str, ...]) -> tuple[Any, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _refuse_unwritable(files: dict[str, Path | None]) -> None:
-    """Minutes of measuring must not end in a folder that was never there."""
-    from toolkit.core.files import storage_error
-
-    for file in files.values():
-        if file is not None and not file.parent.is_dir():
-            raise UsageError(f"there is no folder {file.parent}", hint=f"mkdir -p {file.parent}, or name another")
-        if file is not None and not os.access(file.parent, os.W_OK | os.X_OK):
-            raise storage_error(PermissionError(errno.EACCES, os.strerror(errno.EACCES)), file.parent)
-
-
 def _write(report: "Report", files: dict[str, Path | None]) -> ToolkitError | None:
-    """What kept a file from being written: the figures are shown in any case."""
-    from toolkit.core.files import storage_errors
     from toolkit.measure.page import page
     from toolkit.measure.table import tables_of, to_csv, to_markdown
 
@@ -154,57 +133,21 @@ def _write(report: "Report", files: dict[str, Path | None]) -> ToolkitError | No
         "csv_file": lambda: to_csv(report),
         "report": lambda: page(report),
     }
-    for name, file in files.items():
-        if file is not None:
-            text = writers[name]()
-            beside = file.with_name(f".{file.name}.{os.getpid()}")
-            try:
-                with storage_errors(file):
-                    beside.write_text(text, encoding="utf-8")
-                    beside.replace(file)
-            except StoreError as error:
-                with suppress(OSError):
-                    beside.unlink()
-                return error
-    return None
+    return write_files(files, writers)
 
 
-class _TimeLeft:
-    """Progress with the time left, on stderr: a bar on a terminal, plain lines elsewhere."""
+class _TimeLeft(Progressing):
+    """Progress with the time left."""
 
     def __init__(self, output: Output) -> None:
-        self._silent = output.quiet
-        self._on_terminal = sys.stderr.isatty() and not output.verbose
-        self._bar: Any = None
+        super().__init__(output)
         self._last = ""
-        self._started = time.monotonic()
 
     def tell(self, what: str, done_s: float, total_s: float) -> None:
         """Something new is done; both times are guesses."""
         left = max(0.0, total_s - done_s)
-        if self._bar is not None:
-            self._bar.update(
-                self._task, description=f"{what}, {left:.0f} s left", completed=done_s, total=total_s or None
-            )
-            return
         # A line a round and path would be hundreds: one for each kind of work is enough to follow.
         kind = what.rpartition(" ")[0]
-        if not self._silent and kind != self._last:
+        if not self.advance(f"{what}, {left:.0f} s left", done_s, total_s or None) and kind != self._last:
             self._last = kind
-            elapsed = time.monotonic() - self._started
-            sys.stderr.write(f"[{elapsed:5.1f} s] {what}" + (f", about {left:.0f} s left\n" if total_s else "\n"))
-
-    def __enter__(self) -> Self:
-        if self._on_terminal and not self._silent:
-            from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-            columns = (BarColumn(24), TimeElapsedColumn(), TextColumn("{task.description}"))
-            self._bar = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._bar.start()
-            self._task = self._bar.add_task("starting", total=None)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self._bar is not None:
-            self._bar.stop()
+            self.write(f"{self.elapsed} {what}" + (f", about {left:.0f} s left" if total_s else ""))

@@ -9,6 +9,7 @@ from toolkit.cli.durations import DURATION
 from toolkit.cli.endpoints import endpoint_options
 from toolkit.cli.live import LiveLoad
 from toolkit.cli.output import Answer, Output
+from toolkit.cli.reports import refuse_unwritable, show_tables, write_files
 from toolkit.cli.verdicts import InterruptedMeasurementError, InvalidMeasurementError
 from toolkit.errors import DeployError, ToolkitError, UnavailableError, UsageError
 
@@ -74,6 +75,7 @@ class _Slo(click.ParamType):  # type: ignore[type-arg]  # likewise
 @click.option("--workers", type=int, default=0, help="Load processes. [default: one for 2000 requests/s]")
 @click.option("--connections", type=int, default=0, help="Of each worker. [default: 1 for gRPC, up to 256 for REST]")
 @click.option("--seed", type=int, default=20261122, show_default=True, help="Of arrivals and choices.")
+@click.option("--let-sleep", is_flag=True, help="Let idle cores sleep, as they may in production. [default: awake]")
 @click.option("--allow-remote", is_flag=True, help="Load another machine than this one.")
 @click.option("--import", "imports", multiple=True, metavar="MODULE", help="Import first, to build a model.")
 @click.option("--mlperf", default="", metavar="SCENARIO", help="SingleStream or Server, by mlcommons-loadgen itself.")
@@ -93,6 +95,7 @@ def command(output: Output, /, targets: tuple[str, ...], strict: bool, **options
         raise UsageError("what is to be loaded?", hint="tfx-export load mlp, or grpc://HOST:PORT/MODEL")
     mlperf = {name: options.pop(name) for name in ("mlperf", "mlperf_logs")}
     files = {name: options.pop(name) for name in ("markdown", "hdr_log", "report")}
+    refuse_unwritable(files.values())
     request = _request(targets, options, verbose=output.verbose)
     if mlperf["mlperf"]:
         return _mlperf(request, **mlperf)
@@ -100,19 +103,14 @@ def command(output: Output, /, targets: tuple[str, ...], strict: bool, **options
 
     with LiveLoad(output) as live:
         report = measure_load(request, live.say, live.watch)
-    _write(report, files)
+    unwritten = _write(report, files)
 
     def show(screen: Output) -> None:
         from toolkit.measure.load.tables import tables_of
 
-        for table in tables_of(report):
-            screen.line(table.title)
-            screen.table(table.headings, table.rows, right=table.right)
-            for note in table.notes:
-                screen.line(f"note: {note}")
-            screen.line()
+        show_tables(screen, tables_of(report))
 
-    return Answer(report.to_json(), show, _complaint(report, strict=strict))
+    return Answer(report.to_json(), show, _complaint(report, strict=strict) or unwritten)
 
 
 def _request(targets: tuple[str, ...], options: dict[str, Any], *, verbose: bool) -> Any:
@@ -157,30 +155,14 @@ def _mlperf(request: Any, mlperf: str, mlperf_logs: Path | None) -> Answer:
     return Answer(found.to_json(), show, error)
 
 
-def _write(report: "LoadReport", files: dict[str, Path | None]) -> None:
-    from toolkit.core.files import storage_errors
-
-    for name, file in files.items():
-        if file is not None:
-            with storage_errors(file):
-                _WRITERS[name](report, file)
-
-
-def _markdown(report: "LoadReport", file: Path) -> None:
+def _write(report: "LoadReport", files: dict[str, Path | None]) -> ToolkitError | None:
+    from toolkit.measure.load.page import page
     from toolkit.measure.load.tables import tables_of
     from toolkit.measure.table import to_markdown
 
-    file.write_text(to_markdown(tables_of(report)), encoding="utf-8")
-
-
-def _hdr_log(report: "LoadReport", file: Path) -> None:
-    file.write_text(report.hdr_log(), encoding="utf-8")
-
-
-def _page(report: "LoadReport", file: Path) -> None:
-    from toolkit.measure.load.page import page
-
-    file.write_text(page(report), encoding="utf-8")
-
-
-_WRITERS = {"markdown": _markdown, "hdr_log": _hdr_log, "report": _page}
+    writers = {
+        "markdown": lambda: to_markdown(tables_of(report)),
+        "hdr_log": report.hdr_log,
+        "report": lambda: page(report),
+    }
+    return write_files(files, writers)

@@ -1,6 +1,7 @@
 """The command line of `load`: its exit codes, what it writes, what it takes for bad input, each said in one line."""
 
 import json
+import shutil
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests.measure.load.reports import searched, two_loads
+from tests.serving.authority import Authority, write_ssl_config
 from tests.serving.running import Running, running
 from toolkit.cli.main import run
 from toolkit.measure.load import session
@@ -135,6 +137,7 @@ def test_options_become_the_request(loaded: Loaded, tmp_path: Path) -> None:
         ["grpc://127.0.0.1:8500"],
         ["grpc://192.0.2.1:8500/double"],
         [URL, "--payload", "nowhere.jsonl"],
+        [URL, "--report", "nowhere/page.html"],
         [URL, "--mlperf", "Offline"],
         [URL, "--mlperf", "Server"],
     ],
@@ -163,7 +166,12 @@ def silent() -> Iterator[int]:
 @pytest.mark.parametrize("scheme", ["grpc", "http"])
 @pytest.mark.parametrize(
     ("path", "code", "word"),
-    [("nothing", 2, "nothing"), ("double:nothing", 2, "no signature 'nothing'"), ("double --batch 4000", 2, "")],
+    [
+        ("nothing", 2, "nothing"),
+        ("double:nothing", 2, "no signature 'nothing'"),
+        ("double --signature nothing", 2, "no signature 'nothing'"),
+        ("double --batch 4000", 2, "larger than"),
+    ],
 )
 def test_what_the_server_does_not_take_is_said_in_one_line(
     scheme: str, path: str, code: int, word: str, server: Running, capsys: pytest.CaptureFixture[str]
@@ -184,3 +192,20 @@ def test_nobody_there_and_nobody_who_speaks_end_with_four(scheme: str, capsys: p
     assert run(["load", f"{scheme}://127.0.0.1:{port}/double", "-q"]) == 4
     lines = capsys.readouterr().err.splitlines()
     assert [line.partition(":")[0] for line in lines] == ["error", "hint"] * 2
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates")
+@pytest.mark.parametrize("scheme", ["grpcs", "https"])
+def test_a_certificate_of_a_stranger_ends_with_four(
+    scheme: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trusted, stranger = Authority.make(tmp_path, "trusted"), Authority.make(tmp_path, "stranger")
+    config = write_ssl_config(tmp_path / "ssl.config", trusted.sign("server"))
+    with running(tmp_path, ssl_config_file=str(config)) as secured:
+        port = secured.grpc_port if scheme == "grpcs" else secured.rest_port
+        url = f"{scheme}://127.0.0.1:{port}/double"
+        assert run(["load", url, "-q", "--tls-ca", str(stranger.own.cert)]) == 4
+        assert run(["load", url, "-q", "--tls-ca", str(tmp_path / "nowhere.pem")]) in {2, 4}
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.partition(":")[0] for line in lines] == ["error", "hint"] * 2
+    assert "certificate" in lines[0].casefold()

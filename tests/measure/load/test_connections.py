@@ -1,7 +1,7 @@
 """Connections that break or fall silent under load, over both protocols, and both ways in which gRPC is sent."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from toolkit.measure.load.jobs import Job, Route, choose
 from toolkit.measure.load.point import Point, Shape
 from toolkit.measure.load.records import Records
 from toolkit.measure.load.rest_sender import RestSender
-from toolkit.measure.load.sending import CORE
+from toolkit.measure.load.sending import CORE, Sender
 from toolkit.measure.load.tables import tables_of
 from toolkit.measure.load.tape import Tape
 from toolkit.measure.load.worker import Turn, run
@@ -28,7 +28,7 @@ from toolkit.wire.messages import Endpoint, Protocol
 
 REST_PATH, REST_BODY = "/v1/models/double:predict", b'{"inputs": {"x": [[1.0, 1.0]]}}'
 COUNT, RATE, BREAK_AT = 200, 400.0, 60
-KINDS = {"core": CoreSender, "public": GrpcSender, "rest": RestSender}
+KINDS: Mapping[str, Callable[..., Sender]] = {"core": CoreSender, "public": GrpcSender, "rest": RestSender}
 
 
 def route_of(kind: str, port: int) -> Route:
@@ -150,7 +150,7 @@ def test_a_core_that_does_not_work_gives_way_to_the_public_api_and_the_report_sa
     assert (columns["outcome"] == outcomes.WELL).all()
     assert why in shift.clients[0]
     point = Point(Shape("double", "grpc", 1, "constant", RATE), ("double",), records([1]), client=shift.clients[0])
-    shown = tables_of(report(point))[0].notes[-1]
+    shown = " ".join(tables_of(report(point))[0].notes)
     assert "grpcio's public API" in shown
     assert why in shown
     assert Point.from_json(point.to_json()).client == point.client

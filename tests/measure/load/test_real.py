@@ -15,10 +15,12 @@ from tests.serving.authority import Authority, write_ssl_config
 from tests.serving.running import Running, running
 from toolkit.core.tensors import Feed, Outputs
 from toolkit.errors import ToolkitError, UsageError
+from toolkit.measure.awake import ASLEEP, cores_awake
 from toolkit.measure.load.crew import Crew
 from toolkit.measure.load.report import LoadReport
 from toolkit.measure.load.request import LoadRequest
 from toolkit.measure.load.session import measure_load
+from toolkit.measure.load.tables import tables_of
 from toolkit.measure.measurement import Status
 from toolkit.wire.endpoints import Reach
 
@@ -70,7 +72,8 @@ def test_every_request_is_answered_and_written_down(
 
 
 def test_a_schedule_is_the_same_for_the_same_seed(loaded: Loaded, server: Running) -> None:
-    one, other = (loaded(grpc_url(server), rates=(300.0,), arrival="poisson", seed=5).points[0] for _ in range(2))
+    options = {"rates": (300.0,), "arrival": "poisson", "seed": 5, "requests": 40}
+    one, other = (loaded(grpc_url(server), **options).points[0] for _ in range(2))
     assert np.array_equal(np.diff(one.records.columns["due"]), np.diff(other.records.columns["due"]))
 
 
@@ -145,7 +148,7 @@ def faulty(tmp_path: Path, *, fails: bool) -> Iterator[Running]:
 
 def test_answers_that_differ_from_those_at_rest_are_wrong(loaded: Loaded, tmp_path: Path) -> None:
     with faulty(tmp_path, fails=False) as server:
-        point = loaded(grpc_url(server), rates=(400.0,), duration_s=1.0).points[0]
+        point = loaded(grpc_url(server), rates=(400.0,), duration_s=0.5).points[0]
     status, why = point.status
     assert status is Status.WRONG
     assert "'y' is" in why
@@ -154,7 +157,7 @@ def test_answers_that_differ_from_those_at_rest_are_wrong(loaded: Loaded, tmp_pa
 @pytest.mark.parametrize(("url", "name"), [(grpc_url, "INTERNAL"), (rest_url, "HTTP 500")])
 def test_errors_are_counted_by_their_code_with_their_words(loaded: Loaded, tmp_path: Path, url: Any, name: str) -> None:
     with faulty(tmp_path, fails=True) as server:
-        point = loaded(url(server), rates=(400.0,), duration_s=1.0).points[0]
+        point = loaded(url(server), rates=(400.0,), duration_s=0.5).points[0]
     assert point.records.errors[name] > 100
     assert len(point.corrected_ns) + point.records.errors[name] == len(point.records)
     assert point.words[name]
@@ -170,17 +173,26 @@ def test_what_is_not_answered_in_time_is_a_time_out(loaded: Loaded, tmp_path: Pa
             return run(signature, feed)
 
         server.model.run = held  # type: ignore[method-assign]
-        point = loaded(grpc_url(server), rates=(200.0,), duration_s=1.0, timeout_s=0.6).points[0]
+        point = loaded(grpc_url(server), rates=(400.0,), duration_s=0.5, timeout_s=0.3).points[0]
         server.model.gate.set()
     assert point.records.errors["DEADLINE_EXCEEDED"] > 50
     assert point.summary()["timeouts"] == point.records.errors["DEADLINE_EXCEEDED"]
     # A time-out counts as long as it took: the tail is not hidden.
-    assert point.corrected_ns.max() > 0.5e9
+    assert point.corrected_ns.max() > 0.25e9
 
 
 def test_another_machine_is_loaded_only_where_that_was_allowed(loaded: Loaded) -> None:
     with pytest.raises(UsageError, match="not this machine"):
         loaded("grpc://192.0.2.1:8500/double", rates=(100.0,))
+
+
+def test_a_report_says_whether_idle_cores_slept(loaded: Loaded, server: Running) -> None:
+    with cores_awake() as here:  # what this process may ask for
+        assert loaded(grpc_url(server), callers=(1,), requests=5).machine["idle cores"] == here
+    asleep = loaded(grpc_url(server), callers=(1,), requests=5, let_sleep=True)
+    assert asleep.machine["idle cores"] == ASLEEP
+    assert asleep.settings["let_sleep"]
+    assert f"idle cores {ASLEEP}" in tables_of(asleep)[0].notes
 
 
 def test_the_report_survives_its_json(loaded: Loaded, server: Running) -> None:

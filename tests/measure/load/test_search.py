@@ -80,6 +80,19 @@ def test_a_setting_that_holds_no_more_is_asked_twice_at_most() -> None:
     assert found.point is found.broken[500 * GAIN]
 
 
+@pytest.mark.parametrize("moments", [1, 2, 3])
+def test_a_rate_that_broke_while_all_below_it_hold_is_asked_again(moments: int) -> None:
+    asked: list[float] = []
+
+    def holds(rate: float) -> bool:
+        asked.append(rate)
+        return rate <= 1000 and not (rate == 64.0 * moments and asked.count(rate) == 1)
+
+    found = highest_rate(holds, Rates(64.0, 1.0, 50_000.0))
+    assert found is not None
+    assert 950 <= found <= 1000
+
+
 def test_where_nothing_holds_nothing_is_found() -> None:
     assert highest_rate(lambda rate: False, Rates(64.0, 1.0, 50_000.0)) is None
 

@@ -20,7 +20,8 @@ from toolkit.measure.load.tape import Tape, merged
 from toolkit.measure.sampling import SECOND_NS
 
 _START_LIMIT_S = 60.0
-_LEAD_S = 0.15  # from the order to the first moment: long enough for every worker to have read it
+# From the order to the first moment of a schedule: long enough for every worker to have read it. Callers have none.
+_LEAD_S = 0.15
 _LOOK_S = 0.25
 _RECENT_S = 1.0
 # What callers can ask at the very most; a file has room for so many, and takes none for those that never were.
@@ -123,7 +124,8 @@ class Crew:
         jobs = [job for job in self._jobs(load) if job.callers or job.due_ns is not None]
         tapes = [Tape(job.tape, job.room) for job in jobs]
         offsets = [self._offset(process) for process in self._processes[: len(jobs)]]
-        start_ns = time.perf_counter_ns() + int(_LEAD_S * SECOND_NS)
+        lead_s = 0.0 if load.due_ns is None else _LEAD_S
+        start_ns = time.perf_counter_ns() + int(lead_s * SECOND_NS)
         limit_s = load.seconds + 2 * load.timeout_s + _START_LIMIT_S
         with ThreadPoolExecutor(len(jobs)) as pool:
             shifts = [

@@ -41,6 +41,7 @@ class LoadRequest:
         workers: processes; 0 takes as many as the rate asks for.
         connections: of each worker; REST opens up to so many at need. 0 is 1 of gRPC, 256 of REST.
         metrics_url: where a server's Prometheus counters are.
+        let_sleep: whether idle cores may sleep; else they are kept awake where this process may ask for that.
     """
 
     targets: tuple[str, ...]
@@ -64,6 +65,7 @@ class LoadRequest:
     connections: int = 0
     allow_remote: bool = False
     metrics_url: str = ""
+    let_sleep: bool = False
     serving: Serving = field(default_factory=Serving)
     reach: Reach = field(default_factory=Reach)
     root: Path | None = None
@@ -127,6 +129,6 @@ class LoadRequest:
             "warm_up_s",
             "requests",
         )
-        more = ("slo", "curve", "during", "sweep", "signature", "timeout_s", "workers", "connections")
+        more = ("slo", "curve", "during", "sweep", "signature", "timeout_s", "workers", "connections", "let_sleep")
         found = {name: getattr(self, name) for name in (*kept, *more)}
         return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}

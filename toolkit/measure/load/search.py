@@ -18,7 +18,6 @@ LEAST_ACHIEVED = 0.95
 HOPELESS = 0.8
 # A percentile of the fewest samples that can show it swings by a third; of three times as many by less.
 SAMPLES = 3
-_MOST_STEPS = 40
 
 
 @dataclass(frozen=True)
@@ -120,24 +119,42 @@ class Found:
 
 
 def highest_rate(holds: Callable[[float], bool], rates: Rates, precision: float = PRECISION) -> float | None:
-    """The highest rate that holds, by doubling and then bisecting; None where not even the least one does."""
-    rate, good, bad = rates.first, 0.0, 0.0
-    for _ in range(_MOST_STEPS):
+    """The highest rate that holds, by doubling and then bisecting; None where not even the least one does.
+
+    Where every rate below the first that broke holds, it may have been a moment that broke that: it is asked again, and
+    where it holds now, the search goes on from there.
+    """
+    good, bad = _bracket(holds, rates, rates.first)
+    while good and bad:
+        found, least = _bisected(holds, good, bad, precision)
+        if least < bad or not holds(bad):
+            return found
+        good, bad = _bracket(holds, rates, min(2 * bad, rates.most), bad)
+    return good or None
+
+
+def _bracket(holds: Callable[[float], bool], rates: Rates, rate: float, good: float = 0.0) -> tuple[float, float]:
+    """A rate that holds and twice it, which does not; 0 for either that there is not."""
+    bad = 0.0
+    while not (good and bad):
+        if good == rate:
+            return good, 0.0
         if holds(rate):
             good = rate
-            if rate >= rates.most:
-                return rate
         else:
             bad = rate
             if rate <= rates.least:
-                return None
-        if good and bad:
-            break
-        rate = min(2 * rate, rates.most) if good else max(rate / 2, rates.least)
+                return good, rate
+        rate = bad / 2 if bad else min(2 * rate, rates.most)
+        rate = max(rate, rates.least)
+    return good, bad
+
+
+def _bisected(holds: Callable[[float], bool], good: float, bad: float, precision: float) -> tuple[float, float]:
     while bad > good * (1 + precision):
         middle = math.sqrt(good * bad)
         good, bad = (middle, bad) if holds(middle) else (good, middle)
-    return good
+    return good, bad
 
 
 def keeps_up(point: Point, share: float = LEAST_ACHIEVED) -> bool:

@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
+from toolkit.measure.awake import ASLEEP, cores_awake
 from toolkit.measure.load import search, sweeping
 from toolkit.measure.load.counters import Counters
 from toolkit.measure.load.crew import Crew
@@ -119,8 +120,9 @@ class Session:
         assert slo is not None, "a search has a limit"
         longest_s = _LONGEST * self._request.duration_s
         least = max(1.0, slo.seconds_at(1.0) / longest_s)
-        rates = rates or Rates(max(least, _FIRST_SHARE / self._at_rest_s), least, _MOST_RATE)
-        self._say(f"searching from {rates.first:.3g}/s on: mostly {_LOADS} loads of up to {longest_s:.3g} s")
+        if rates is None:
+            rates = Rates(max(least, _FIRST_SHARE / self._at_rest_s), least, _MOST_RATE)
+            self._say(f"searching from {rates.first:.3g}/s on: mostly {_LOADS} loads of up to {longest_s:.3g} s")
 
         def measure(rate: float) -> Point:
             seconds = min(longest_s, max(_LEAST_S, slo.seconds_at(rate)))
@@ -164,8 +166,8 @@ class Session:
             with sweeping.with_batching(self._request.serving, batching) as serving:
                 self._serve(serving, crew, measure)
             took_s, left = time.monotonic() - begun, len(sweeping.TRIED) - len(tried)
-            outlook = f"; {left} settings to go, less than {took_s * left:.0f} s if none is better" if left else ""
-            self._say(f"{batching}: {tried[-1].said}, {len(self.points) - loads} loads in {took_s:.0f} s{outlook}")
+            outlook = f"; {left} to go, at most about {took_s * left:.0f} s" if left else ""
+            self._say(f"{batching}: {tried[-1].said}; loads: {len(self.points) - loads}, {took_s:.0f} s{outlook}")
         self.found["batching"] = sweeping.verdict(tried)
 
     def _tried(self, ground: Ground, batching: sweeping.Batching, base: float | None) -> sweeping.Tried:
@@ -196,9 +198,10 @@ def measure_load(
     Raises:
         ToolkitError: a target does not answer, or what is asked for makes no sense.
     """
-    machine = machine_facts()
     session = Session(request, say, watch)
-    session.run(crew)
+    with nullcontext(ASLEEP) if request.let_sleep else cores_awake() as idle:
+        machine = machine_facts() | {"idle cores": idle}
+        session.run(crew)
     created = datetime.now(UTC).isoformat(timespec="seconds")
     points = tuple(session.points)
     return LoadReport(

@@ -68,7 +68,8 @@ def with_batching(serving: Serving, batching: Batching) -> Iterator[Serving]:
     with tempfile.TemporaryDirectory(prefix="tfx-export-batching-") as own:
         file = Path(own) / "batching.config"
         file.write_text(batching.text)
-        yield replace(serving, flags=(*serving.flags, "--enable_batching", f"--batching_parameters_file={file}"))
+        flags = (*serving.flags, "--enable_batching", f"--batching_parameters_file={file}")
+        yield replace(serving, flags=flags, most_rows=batching.rows)
 
 
 @dataclass(frozen=True)

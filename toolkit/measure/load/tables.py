@@ -27,14 +27,15 @@ def tables_of(report: LoadReport) -> list[Table]:
             for one in report.points
             if (one.shape.model, one.shape.protocol, one.shape.batch_size) == (model, protocol, rows)
         ]
-        tables.append(_latencies(f"{model} over {protocol}, batch {rows}", points))
+        idle = report.machine.get("idle cores", "")
+        tables.append(_latencies(f"{model} over {protocol}, batch {rows}", points, idle))
         own = (_streams(points), _where(points), _server(points), _events(points))
         tables += [found for found in own if found.rows]
     found = _found(report)
     return [*tables, found] if found.rows else tables
 
 
-def _latencies(title: str, points: Sequence[Point]) -> Table:
+def _latencies(title: str, points: Sequence[Point], idle: str) -> Table:
     rows, notes = [], []
     for point in points:
         rows += _pair(point)
@@ -48,6 +49,8 @@ def _latencies(title: str, points: Sequence[Point]) -> Table:
     clients = dict.fromkeys(point.client for point in points if point.client)
     by = f", sent by {' and '.join(clients)}" if clients else ""
     notes.append(f"client: {sum(costs) / len(costs):.0f} µs of processor time a request{by}")
+    if idle:
+        notes.append(f"idle cores {idle}")
     return Table(title, HEADINGS, tuple(rows), tuple(range(2, 12)), tuple(notes))
 
 
