@@ -221,7 +221,7 @@ class Session:
         rows = [row for one in self._lanes for row in one.rows if not one.absent]
         rounds = self._effort.rounds * max(1, len(rows))
         done = sum(min(len(row.rounds), self._effort.rounds) for row in rows)
-        left = (rounds - done) * self._effort.least_s / self._effort.rounds
+        left = (rounds - done) * min(self._effort.least_s, self._effort.most_s) / self._effort.rounds
         left += sum(row.warm_up is None for row in rows) * self._effort.warm_up_s * 1.5
         left += sum(one.started is None and not one.absent for one in self._lanes) * 5.0
         self._progress(f"{lane.task.model}: {what} {lane.task.path}", elapsed, elapsed + left)
