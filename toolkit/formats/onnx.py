@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Collection, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,17 +12,15 @@ from toolkit.core.plugins import Format
 from toolkit.core.tensors import Signature, composite_parts
 from toolkit.errors import ExportError, UnsupportedError, UsageError
 from toolkit.formats.rewrites import onnx_handlers
-from toolkit.formats.rewrites.apart import attach, large_weights
+from toolkit.formats.rewrites.apart import large_weights, optimized, taken_back
 from toolkit.formats.rewrites.frozen import Frozen, freeze
 from toolkit.formats.rewrites.kinds import Lacks
+from toolkit.formats.rewrites.onnx_file import LargeWeight, write_model
 from toolkit.formats.rewrites.rewrite import rewritten
 from toolkit.formats.rewrites.split import export_split
 from toolkit.formats.rewrites.state import attach_state, freeze_with_state, writes_state
 
 OPSET = 18  # the highest that tf2onnx 1.17 writes
-# An ONNX file is one protobuf message, which cannot be larger; weights can be beside it.
-LIMIT_BYTES = 2 * 1024**3
-EXTERNAL_BYTES = 1_500_000_000
 NEWEST_OPSET = 23  # what onnxruntime 1.32 has kernels for throughout; later ones are read with a warning
 # onnxruntime moves text about and does no more with it.
 _TEXT = ("Identity", "IdentityN", "Tile", "GatherV2", "Reshape", "ConcatV2", "Pack", "ExpandDims", "Squeeze")
@@ -39,9 +38,9 @@ def export_whole(traced: TracedModel, directory: Path) -> Sequence[str]:
     for name, function in traced.functions.items():
         _refuse_bfloat16(traced, name)
         frozen = rewritten(_frozen(traced, name, function), "onnx")
-        model = convert(frozen, _declared(traced, name), traced.settings.opset or OPSET)
+        model, weights = convert(frozen, _declared(traced, name), traced.settings.opset or OPSET)
         attach_state(model, frozen)
-        _save(model, directory / f"{name}.onnx")
+        write_model(model, weights, directory / f"{name}.onnx")
         notes += [note for note in (*frozen.notes, _version(model)) if note not in notes]
     return notes
 
@@ -54,15 +53,6 @@ def _refuse_bfloat16(traced: TracedModel, name: str) -> None:
             f"onnxruntime's Python interface takes no bfloat16, which Placeholder (layer {key}) is",
             hint="let the model take float32 and cast it, or serve the SavedModel",
         )
-
-
-def _save(model: Any, path: Path) -> None:
-    """One file; large weights in a second one beside it, `<signature>.onnx.data`, which the first names."""
-    import onnx
-
-    size_bytes = sum(len(tensor.raw_data) for tensor in model.graph.initializer)
-    beside = {"save_as_external_data": True, "location": f"{path.name}.data"} if size_bytes > EXTERNAL_BYTES else {}
-    onnx.save_model(model, str(path), **beside)
 
 
 def _version(model: Any) -> str:
@@ -96,8 +86,8 @@ def _declared(traced: TracedModel, name: str) -> Signature:
     return Signature(inputs, outputs, whole.method)
 
 
-def convert(frozen: Frozen, signature: Signature, opset: int = OPSET) -> Any:
-    """The ONNX model of a frozen graph.
+def convert(frozen: Frozen, signature: Signature, opset: int = OPSET) -> tuple[Any, list[LargeWeight]]:
+    """The ONNX model of a frozen graph, and the initializers that it has besides.
 
     Raises:
         UnsupportedError: an op that ONNX does not have; the message names it and its layer.
@@ -115,7 +105,7 @@ def convert(frozen: Frozen, signature: Signature, opset: int = OPSET) -> Any:
     names |= {tensor: key for key, tensor in weights.items()}
     try:
         with tf.Graph().as_default():
-            graph_def = tf_optimize(inputs, outputs, frozen.graph_def)
+            graph_def = optimized(frozen.graph_def, frozen.weights, partial(tf_optimize, inputs, outputs))
         with tf.device("/cpu:0"):
             model, _ = tf2onnx.convert._convert_common(  # the public calls cannot take a prepared graph
                 graph_def,
@@ -132,10 +122,10 @@ def convert(frozen: Frozen, signature: Signature, opset: int = OPSET) -> Any:
             hint="-v shows what the converter wrote",
         ) from error
     _refuse_leftovers(model)
-    model = _raised(model, opset)  # before the weights are in it: the converter copies everything
-    attach(model, {key: frozen.weights[tensor] for key, tensor in weights.items()})
+    model = _raised(model, opset)
+    large = taken_back(model, {key: frozen.weights[tensor] for key, tensor in weights.items()})
     _name_dimensions(model, signature)
-    return model
+    return model, large
 
 
 def _raised(model: Any, opset: int) -> Any:
@@ -214,6 +204,7 @@ def known_ops() -> Collection[str]:
 FORMAT = Format(
     name="onnx",
     export=export,
+    memory_factor=5.0,  # measured by benchmarks/large_model.py
     reads=("opset",),
     check=check,
     takes=known_ops,

@@ -11,6 +11,7 @@ from toolkit.core.tensors import Feed, Outputs, Signature, TensorSpec, as_array
 from toolkit.errors import Fault, ParityError, RunError, UnavailableError
 from toolkit.formats.rewrites.state import CARRIED_STATE
 from toolkit.runtimes.inprocess.carried import carried
+from toolkit.runtimes.inprocess.onnx_outline import LARGE_BYTES, outline
 from toolkit.runtimes.split.joined import joined
 
 # An output called like an input carries this mark in the file, since one ONNX graph cannot hold both names.
@@ -58,7 +59,9 @@ def faults(opening: Opening) -> Sequence[str]:
     import onnx
 
     try:
-        onnx.checker.check_model(str(opening.path), full_check=True)
+        # It would hold all weights twice, and looks into none that is large.
+        large = opening.path.stat().st_size > LARGE_BYTES
+        onnx.checker.check_model(outline(opening.path) if large else str(opening.path), full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError, ValueError, RuntimeError) as error:
         return [f"onnx.checker: {' '.join(str(error).split()):.400}"]  # its last line names the node
     return []

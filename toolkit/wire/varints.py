@@ -1,9 +1,11 @@
 """Protobuf's varints and length-delimited fields, read and written by hand."""
 
+from mmap import mmap
+
 _MAX_BYTES = 9  # 63 bits: more is a negative number, or too long
 
 
-def read_varint(body: bytes, at: int) -> tuple[int, int]:
+def read_varint(body: bytes | mmap, at: int) -> tuple[int, int]:
     """The number that starts at a place, and where it ends.
 
     Raises:

@@ -4,8 +4,10 @@ tf2onnx copies every constant at each of its two dozen passes: 0.27 GB of weight
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
+
+from toolkit.formats.rewrites.onnx_file import LargeWeight
 
 # A small model goes through whole, so that the converter can fold its constants; it may then take 50 times its weights.
 WHOLE_BYTES = 32 * 1024**2
@@ -57,6 +59,27 @@ def expose(graph_def: Any, weights: Mapping[str, Any]) -> None:
             _read_tensor(graph_def, node)
 
 
+def optimized(graph_def: Any, weights: Collection[str], optimize: Callable[[Any], Any]) -> Any:
+    """What `optimize` makes of the graph by Grappler, which fills each placeholder with zeros of its whole size.
+
+    Meanwhile weights are variables, which it does not look into.
+    """
+    if not weights:
+        return optimize(graph_def)
+    names = {tensor.partition(":")[0] for tensor in weights}
+    return _turned(optimize(_turned(graph_def, names, "VariableV2")), names, "Placeholder")
+
+
+def _turned(graph_def: Any, names: Collection[str], kind: str) -> Any:
+    changed = type(graph_def).FromString(graph_def.SerializeToString())
+    for node in changed.node:
+        if node.name in names:
+            node.op = kind
+            for key in node.attr.keys() - {"dtype", "shape"}:
+                del node.attr[key]
+    return changed
+
+
 def _roots(graph_def: Any, names: Collection[str]) -> dict[str, str]:
     """Each handle, and each Identity that inlining left behind one, to the handle."""
     aliases = {node.name: next(_sources(node)) for node in graph_def.node if node.op == "Identity"}
@@ -92,8 +115,8 @@ def _read_tensor(graph_def: Any, node: Any) -> None:
     node.attr["Tparams"].type, node.attr["Tindices"].type, node.attr["Taxis"].type = dtype, indices, 3
 
 
-def attach(model: Any, weights: Mapping[str, Any]) -> None:
-    """Replaces the inputs of an ONNX model that stand for weights by initializers, in place."""
+def taken_back(model: Any, weights: Mapping[str, Any]) -> list[LargeWeight]:
+    """The initializers for the inputs of an ONNX model that stand for weights; the inputs are removed, in place."""
     graph = model.graph
     for value in [value for value in graph.input if value.name in weights]:
         graph.input.remove(value)
@@ -103,21 +126,16 @@ def attach(model: Any, weights: Mapping[str, Any]) -> None:
         for node in graph.node
         if node.op_type == "Transpose" and node.input[0] in weights and uses[node.input[0]] == 1
     }
+    found = []
     for name, variable in weights.items():
         node = folded.get(name)
-        array = variable.numpy()
-        if node is not None:
-            array = array.transpose(next(part.ints for part in node.attribute if part.name == "perm"))
-            graph.node.remove(node)
-        _add(graph, name if node is None else node.output[0], array)
-
-
-def _add(graph: Any, name: str, array: Any) -> None:
-    import onnx
-
-    dtype = onnx.helper.np_dtype_to_tensor_dtype(array.dtype)
-    # Not from_array: it would hold a second copy of the bytes while it makes the tensor.
-    graph.initializer.add(name=name, data_type=dtype, dims=array.shape, raw_data=array.tobytes())
+        if node is None:
+            found.append(LargeWeight(name, variable, tuple(range(variable.shape.rank))))
+            continue
+        order = next(part.ints for part in node.attribute if part.name == "perm")
+        found.append(LargeWeight(node.output[0], variable, tuple(order)))
+        graph.node.remove(node)
+    return found
 
 
 def _nodes(graph: Any) -> Iterator[Any]:
