@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 from toolkit.building import jobs, targets
 from toolkit.building.catalog import resolve, shipped
 from toolkit.building.isolate import Isolated
-from toolkit.building.several import DEFAULT_TIMEOUT_S, BuildRequest, build_all
+from toolkit.building.several import DEFAULT_TIMEOUT_S, BuildOptions, BuildRequest, build_all
 from toolkit.core.artifact import Manifest
 from toolkit.core.parity import Allowed, Parity
 from toolkit.core.runner import Runner
@@ -29,26 +29,6 @@ if TYPE_CHECKING:
     from toolkit.measure.load.report import LoadReport
     from toolkit.measure.report import Report
     from toolkit.serving.embedded import ServeRequest, Serving
-
-
-class BuildOptions(TypedDict, total=False):
-    """The further options of `toolkit.build`, as in `tfx-export build --help`.
-
-    `root` is the project's folder, in place of the one found from the current folder; `verbose` lets TensorFlow and
-    the converters write what they like to stderr.
-    """
-
-    timeout_s: float
-    allow_diff: Mapping[str, float]
-    reason: str
-    keep_going: bool
-    imports: Sequence[str]
-    unsafe_lambda: bool
-    opset: int
-    fixed_batch: int
-    allow_flex: bool
-    root: str | Path
-    verbose: bool
 
 
 def build(

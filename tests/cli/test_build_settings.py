@@ -57,6 +57,7 @@ def test_a_fixed_batch_is_proven_at_that_size_and_refuses_others(write: Write, c
         (["--fixed-batch", "0"], "a batch of 0 rows cannot be", "from 1"),
         (["--fixed-batch", "2", "--formats", "onnx"], "--fixed-batch is nothing to onnx", "it is for tflite"),
         (["--opset", "20", "--formats", "tflite"], "--opset is nothing to tflite", "it is for onnx"),
+        (["--int8-io", "--formats", "tflite"], "--int8-io is nothing to tflite", "it is for tflite-int8"),
     ],
 )
 def test_a_setting_that_cannot_be_heeded_is_said_at_once(
@@ -86,8 +87,9 @@ def test_large_weights_stand_beside_the_file(
     from toolkit.core.plugins import RUNTIMES, Opening
     from toolkit.core.tensors import TensorSpec
     from toolkit.formats import onnx
+    from toolkit.formats.rewrites import onnx_file
 
-    monkeypatch.setattr(onnx, "EXTERNAL_BYTES", 0)
+    monkeypatch.setattr(onnx_file, "EXTERNAL_BYTES", 0)
     kernel = np.random.default_rng(1).normal(size=(40, 30)).astype(np.float32)
     spec = ModelSpec("large", lambda: lambda x: {"y": x @ kernel}, {"x": TensorSpec("float32", (None, 40))})
     traced = trace_model(spec, build_model(spec))

@@ -16,6 +16,7 @@ from toolkit.core.files import refuse_if_full
 from toolkit.core.model import TracedModel
 from toolkit.core.parity import ComputesInFloat32, Parity, Unproven
 from toolkit.core.plugins import FORMATS, Format
+from toolkit.core.quantized import QuantizedEdges
 from toolkit.core.store import digest_of, hash_files
 from toolkit.errors import ExportError, StoreError, ToolkitError, UnavailableError, UnsupportedError
 from toolkit.graphs.resources import resources_of
@@ -143,6 +144,7 @@ class Exporter:
             notes=tuple(str(note) for note in notes if not isinstance(note, Unproven)),
             fixed_batch=self._settings(plugin).fixed_batch,
             computes_in="float32" if any(isinstance(note, ComputesInFloat32) for note in notes) else "",
+            quantized={note.signature: note.tensors for note in notes if isinstance(note, QuantizedEdges)},
         )
 
 

@@ -10,6 +10,7 @@ from toolkit.building.evaluating import Calibration, Evaluation
 from toolkit.building.isolate import Isolated
 from toolkit.building.jobs import answer, close_runner, judge_artifact, noise, speed
 from toolkit.core.artifact import Artifact, Manifest, Quality
+from toolkit.core.batches import cut, joined
 from toolkit.core.model import DEFAULT_SIGNATURE, TracedModel
 from toolkit.core.parity import Allowed, Parity
 from toolkit.core.plugins import FORMATS, Opening
@@ -17,6 +18,7 @@ from toolkit.core.tensors import Feed, Outputs
 from toolkit.errors import ExportError
 from toolkit.formats.precision.calibration import warnings
 from toolkit.verifying.bundle import runtimes_for, unrun
+from toolkit.verifying.parity import batch_size
 
 
 class Limits(Protocol):
@@ -114,9 +116,15 @@ class Judge:
         # The author's evaluation runs here, where its code was loaded; the artifact runs in the child.
         runtime = runtimes_for(artifact)[-1].name
 
-        def predict(feed: Feed) -> Outputs:
+        def ask(feed: Feed) -> Outputs:
             outputs: Outputs = self._child.run(answer, runtime, opening, dict(feed), timeout_s=self._limits.timeout_s)
             return outputs
+
+        def predict(feed: Feed) -> Outputs:
+            size, rows = artifact.fixed_batch, batch_size(signature, feed)
+            if size is None or rows is None:
+                return ask(feed)
+            return joined([ask(part) for part in cut(signature, feed, size)], rows)
 
         candidate = self._evaluation.score(predict)
         self._child.run(close_runner, timeout_s=self._limits.timeout_s)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from toolkit.building import jobs
 from toolkit.building.catalog import Entry, resolve, resolve_object, shipped
@@ -61,9 +61,32 @@ class BuildRequest:
     opset: int | None = None
     fixed_batch: int | None = None
     allow_flex: bool = False
+    int8_io: bool = False
     max_accuracy_drop: float = MAX_ACCURACY_DROP
     root: str | Path | None = None
     verbose: bool = False
+
+
+class BuildOptions(TypedDict, total=False):
+    """The further options of `toolkit.build`, as in `tfx-export build --help`.
+
+    `root` is the project's folder, in place of the one found from the current folder; `verbose` lets TensorFlow and
+    the converters write what they like to stderr.
+    """
+
+    timeout_s: float
+    allow_diff: Mapping[str, float]
+    reason: str
+    keep_going: bool
+    imports: Sequence[str]
+    unsafe_lambda: bool
+    opset: int
+    fixed_batch: int
+    int8_io: bool
+    allow_flex: bool
+    max_accuracy_drop: float
+    root: str | Path
+    verbose: bool
 
 
 def build_all(
@@ -162,6 +185,8 @@ def _options(request: BuildRequest, root: Path) -> Options:
         allowed={name: Allowed(value, request.reason) for name, value in (request.allow_diff or {}).items()},
         keep_going=request.keep_going,
         unsafe_lambda=request.unsafe_lambda,
-        settings=ExportSettings(request.opset, request.fixed_batch, request.allow_flex or None),
+        settings=ExportSettings(
+            request.opset, request.fixed_batch, request.allow_flex or None, request.int8_io or None
+        ),
         max_accuracy_drop=request.max_accuracy_drop,
     )

@@ -48,6 +48,7 @@ SEVERITY = (0, 7, 2, 4, 6, 5, 3, 1, 130)
 @click.option("--opset", type=int, help="Version of ONNX' operators, from 18. [default: 18]")
 @click.option("--fixed-batch", type=int, metavar="N", help="TFLite files that take N rows, where any number cannot be.")
 @click.option("--allow-flex", is_flag=True, help="TFLite files with TensorFlow's own ops, which nothing here can open.")
+@click.option("--int8-io", is_flag=True, help="tflite-int8 files that also take and give int8, for int8-only devices.")
 @click.option("--matrix", is_flag=True, help="One table of models by formats, also as exported/matrix.md and .json.")
 @click.pass_obj
 def command(output: Output, /, models: tuple[str, ...], formats: Sequence[str], **options: Any) -> Answer:

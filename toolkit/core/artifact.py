@@ -2,13 +2,13 @@
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from toolkit.core.parity import DEFAULT_TOLERANCES, Allowed, Check, Deviation, Parity, Tolerance
+from toolkit.core.parity import DEFAULT_TOLERANCES, Parity, Tolerance, parity_from_json, parity_to_json
+from toolkit.core.quantized import Quantized, quantized_from_json, quantized_to_json
 from toolkit.core.tensors import Signature, TensorSpec
 from toolkit.errors import CatalogError, ParityError
 
@@ -39,6 +39,8 @@ class Artifact:
         sha256: one digest over `files`.
         fixed_batch: the one batch size that its files take; None for any.
         computes_in: the float dtype that it computes in where the model computes in a finer one.
+        quantized: signature to those of its inputs and outputs that are integers in the file; runtimes of this
+            toolkit take and give the signature's floats.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Artifact:
     notes: tuple[str, ...] = ()
     computes_in: str = ""
     fixed_batch: int | None = None
+    quantized: Mapping[str, Mapping[str, Quantized]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -222,6 +225,7 @@ def _artifact_to_json(artifact: Artifact) -> dict[str, Any]:
     document["parity"] = parity_to_json(artifact.parity)
     document["quality"] = vars(artifact.quality) if artifact.quality else None
     document["notes"] = list(artifact.notes)
+    document["quantized"] = quantized_to_json(artifact.quantized)
     return document
 
 
@@ -230,71 +234,6 @@ def _artifact_from_json(entry: Mapping[str, Any]) -> Artifact:
         "parity": parity_from_json(entry["parity"]),
         "quality": Quality(**entry["quality"]) if entry["quality"] else None,
         "notes": tuple(entry["notes"]),
+        "quantized": quantized_from_json(entry.get("quantized", {})),
     }
     return Artifact(**{**entry, **changed})
-
-
-def parity_to_json(parity: Parity) -> dict[str, Any]:
-    """Status, reason and checks; numbers that are not finite stand as strings, since JSON has none."""
-    return {
-        "status": parity.status,
-        "reason": parity.reason,
-        "checks": [
-            {
-                "signature": check.signature,
-                "runtime": check.runtime,
-                "batch_sizes": list(check.batch_sizes),
-                "outputs": {name: _deviation_to_json(deviation) for name, deviation in check.outputs.items()},
-                "problems": list(check.problems),
-            }
-            for check in parity.checks
-        ],
-    }
-
-
-def parity_from_json(entry: Mapping[str, Any]) -> Parity:
-    """The parity that `parity_to_json` wrote."""
-    checks = (
-        Check(
-            signature=check["signature"],
-            runtime=check["runtime"],
-            batch_sizes=tuple(check["batch_sizes"]),
-            outputs={name: _deviation_from_json(deviation) for name, deviation in check["outputs"].items()},
-            problems=tuple(check["problems"]),
-        )
-        for check in entry["checks"]
-    )
-    return Parity(entry["status"], entry["reason"], tuple(checks))
-
-
-def _deviation_to_json(deviation: Deviation) -> dict[str, Any]:
-    allowed = deviation.allowed
-    return {
-        "max_abs": _number(deviation.max_abs),
-        "max_rel": _number(deviation.max_rel),
-        "max_ulp": None if deviation.max_ulp is None else _number(deviation.max_ulp),
-        "argmax_agreement": deviation.argmax_agreement,
-        "atol": deviation.tolerance.atol,
-        "rtol": deviation.tolerance.rtol,
-        "status": "pass" if deviation.passed else "fail",
-        "problem": deviation.problem,
-        "allowed": None if allowed is None else {"value": _number(allowed.value), "reason": allowed.reason},
-    }
-
-
-def _deviation_from_json(entry: Mapping[str, Any]) -> Deviation:
-    allowed = entry["allowed"]
-    return Deviation(
-        max_abs=float(entry["max_abs"]),
-        max_rel=float(entry["max_rel"]),
-        max_ulp=None if entry["max_ulp"] is None else float(entry["max_ulp"]),
-        argmax_agreement=entry["argmax_agreement"],
-        tolerance=Tolerance(entry["atol"], entry["rtol"]),
-        passed=entry["status"] == "pass",
-        problem=entry["problem"],
-        allowed=Allowed(float(allowed["value"]), allowed["reason"]) if allowed else None,
-    )
-
-
-def _number(value: float) -> float | str:
-    return value if math.isfinite(value) else str(value)

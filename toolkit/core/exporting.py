@@ -13,11 +13,13 @@ class ExportSettings:
         opset: the version of ONNX' operators.
         fixed_batch: the one batch size that a file takes, in place of any.
         allow_flex: whether a file may hold ops that only TensorFlow's own kernels run.
+        int8_io: whether a file of int8 also takes and gives int8, for devices without floats.
     """
 
     opset: int | None = None
     fixed_batch: int | None = None
     allow_flex: bool | None = None
+    int8_io: bool | None = None
 
     def __post_init__(self) -> None:
         if self.fixed_batch is not None and self.fixed_batch < 1:

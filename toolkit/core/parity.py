@@ -1,8 +1,10 @@
 """How far a candidate's outputs are from the baseline's, and whether that is allowed."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,3 +106,69 @@ class Parity:
         deviations = [deviation for check in self.checks for deviation in check.outputs.values()]
         found = [deviation.argmax_agreement for deviation in deviations if deviation.argmax_agreement is not None]
         return min(found) if found else None
+
+
+def parity_to_json(parity: Parity) -> dict[str, Any]:
+    """Status, reason and checks; numbers that are not finite stand as strings, since JSON has none."""
+    return {
+        "status": parity.status,
+        "reason": parity.reason,
+        "checks": [
+            {
+                "signature": check.signature,
+                "runtime": check.runtime,
+                "batch_sizes": list(check.batch_sizes),
+                "outputs": {name: _deviation_to_json(deviation) for name, deviation in check.outputs.items()},
+                "problems": list(check.problems),
+            }
+            for check in parity.checks
+        ],
+    }
+
+
+def parity_from_json(entry: Mapping[str, Any]) -> Parity:
+    """The parity that `parity_to_json` wrote."""
+    checks = (
+        Check(
+            signature=check["signature"],
+            runtime=check["runtime"],
+            batch_sizes=tuple(check["batch_sizes"]),
+            outputs={name: _deviation_from_json(deviation) for name, deviation in check["outputs"].items()},
+            problems=tuple(check["problems"]),
+        )
+        for check in entry["checks"]
+    )
+    return Parity(entry["status"], entry["reason"], tuple(checks))
+
+
+def _deviation_to_json(deviation: Deviation) -> dict[str, Any]:
+    allowed = deviation.allowed
+    return {
+        "max_abs": _number(deviation.max_abs),
+        "max_rel": _number(deviation.max_rel),
+        "max_ulp": None if deviation.max_ulp is None else _number(deviation.max_ulp),
+        "argmax_agreement": deviation.argmax_agreement,
+        "atol": deviation.tolerance.atol,
+        "rtol": deviation.tolerance.rtol,
+        "status": "pass" if deviation.passed else "fail",
+        "problem": deviation.problem,
+        "allowed": None if allowed is None else {"value": _number(allowed.value), "reason": allowed.reason},
+    }
+
+
+def _deviation_from_json(entry: Mapping[str, Any]) -> Deviation:
+    allowed = entry["allowed"]
+    return Deviation(
+        max_abs=float(entry["max_abs"]),
+        max_rel=float(entry["max_rel"]),
+        max_ulp=None if entry["max_ulp"] is None else float(entry["max_ulp"]),
+        argmax_agreement=entry["argmax_agreement"],
+        tolerance=Tolerance(entry["atol"], entry["rtol"]),
+        passed=entry["status"] == "pass",
+        problem=entry["problem"],
+        allowed=Allowed(float(allowed["value"]), allowed["reason"]) if allowed else None,
+    )
+
+
+def _number(value: float) -> float | str:
+    return value if math.isfinite(value) else str(value)

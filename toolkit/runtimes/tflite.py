@@ -8,6 +8,7 @@ from toolkit.core.plugins import Opening, Runtime
 from toolkit.core.runner import FunctionRunner, Runner
 from toolkit.core.tensors import Feed, Outputs, Signature, TensorSpec, dtype_name
 from toolkit.errors import CatalogError, Fault, ParityError, RunError, UnavailableError, nearest
+from toolkit.runtimes.inprocess.quantized import edges_of, with_float_edges
 from toolkit.runtimes.split.joined import joined
 
 
@@ -30,14 +31,17 @@ def open_file(opening: Opening) -> Iterator[Runner]:
             hint=nearest(opening.signature_name, list(known)),
         )
     call = interpreter.get_signature_runner(key)
-    signature = Signature(_specs(call.get_input_details()), _specs(call.get_output_details()), opening.signature.method)
+    inputs, outputs = call.get_input_details(), call.get_output_details()
+    signature = Signature(_specs(inputs), _specs(outputs), opening.signature.method)
 
     def fail(error: Exception) -> RunError:
         reason = str(error).splitlines()[0]
         message = f"LiteRT cannot run {opening.path.name}: {reason}"
         return RunError(message, hint="check the shapes of the feed", fault=Fault.INVALID)
 
-    yield FunctionRunner("tflite", signature, _function(call, fail))
+    runner = FunctionRunner("tflite", signature, _function(call, fail))
+    wanted = opening.signature
+    yield with_float_edges(runner, edges_of(inputs, wanted.inputs), edges_of(outputs, wanted.outputs))
 
 
 def _function(call: Any, fail: Callable[[Exception], RunError]) -> Callable[[Feed], Outputs]:

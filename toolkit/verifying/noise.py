@@ -3,17 +3,18 @@
 import math
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
-from toolkit.core.artifact import GOLDEN, Manifest
-from toolkit.core.golden import read_golden
+from toolkit.core.artifact import GOLDEN, Artifact, Manifest
+from toolkit.core.golden import Case, read_golden
 from toolkit.core.plugins import Opening
 from toolkit.core.tensors import Array, Feed, Outputs
 from toolkit.verifying.bundle import runtimes_for
+from toolkit.verifying.parity import batch_size
 
 _ROUNDS, _ROUND_S, _WARM_UP = 5, 0.03, 5
 
@@ -28,13 +29,23 @@ def noise_of(bundle: Path, manifest: Manifest, name: str) -> dict[str, float]:
     runtime = runtimes_for(artifact)[-1]
     for signature, relative in artifact.paths.items():
         with runtime.open(Opening(bundle / relative, signature, manifest.signatures[signature])) as runner:
-            for case in (case for case in cases if case.signature == signature):
+            for case in _cases_for(artifact, manifest, [case for case in cases if case.signature == signature]):
                 answers = runner.run(case.feed)
                 for output, expected in case.outputs.items():
                     if np.issubdtype(expected.dtype, np.floating):
                         signal[output] = signal.get(output, 0.0) + _power(expected)
                         noise[output] = noise.get(output, 0.0) + _power(answers[output] - expected)
     return {output: decibels(signal[output], noise[output]) for output in signal}
+
+
+def _cases_for(artifact: Artifact, manifest: Manifest, cases: Sequence[Case]) -> Sequence[Case]:
+    """Those that its files take."""
+    size = artifact.fixed_batch
+    return [
+        case
+        for case in cases
+        if size is None or batch_size(manifest.signatures[case.signature], case.feed) in {size, None}
+    ]
 
 
 def decibels(signal: float, noise: float) -> float:
@@ -60,7 +71,8 @@ def times_as_fast(bundle: Path, manifest: Manifest, plain: str, lossy: str) -> f
             signature = next(iter(artifact.paths))
             opening = Opening(bundle / artifact.paths[signature], signature, manifest.signatures[signature], threads=1)
             runner = stack.enter_context(runtimes_for(artifact)[-1].open(opening))
-            feed = min((case.feed for case in cases if case.signature == signature), key=_size)
+            known = _cases_for(artifact, manifest, [case for case in cases if case.signature == signature])
+            feed = min((case.feed for case in known), key=_size)
             calls.append((runner, feed))
         for runner, feed in calls:
             for _ in range(_WARM_UP):

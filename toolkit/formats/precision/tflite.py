@@ -1,16 +1,19 @@
 """Writes TFLite files in fewer bits, by TensorFlow Lite's own post-training quantization.
 
-The modes are those of ai.google.dev/edge/litert/models/post_training_quantization. Inputs and outputs stay float.
+The modes are those of ai.google.dev/edge/litert/models/post_training_quantization. Inputs and outputs stay
+float where nothing else is asked.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from toolkit.core.batches import cut
 from toolkit.core.model import TracedModel
 from toolkit.core.plugins import Format
+from toolkit.core.quantized import Quantized, QuantizedEdges
 from toolkit.core.tensors import Feed
 from toolkit.errors import ExportError, UnsupportedError
 from toolkit.formats.precision.calibration import calibration_of
@@ -30,10 +33,12 @@ class Mode:
     Args:
         configure: sets the converter up.
         calibrated: whether it reads ranges from data.
+        reads: the fields of ExportSettings that it heeds.
     """
 
     configure: Callable[[Any], None]
     calibrated: bool = False
+    reads: tuple[str, ...] = ("fixed_batch",)
 
 
 def _float16(converter: Any) -> None:
@@ -61,7 +66,7 @@ def _int16x8(converter: Any) -> None:
 MODES = {
     "float16": Mode(_float16),
     "dynamic": Mode(_dynamic),
-    "int8": Mode(_int8, calibrated=True),
+    "int8": Mode(_int8, calibrated=True, reads=("fixed_batch", "int8_io")),
     "int16x8": Mode(_int16x8, calibrated=True),
 }
 
@@ -69,7 +74,9 @@ MODES = {
 def tflite_format(variant: str) -> Format:
     """The format of one mode."""
     mode = MODES[variant]
-    return variant_format(FORMAT, LACKS, variant, partial(_export_whole, mode), _turning, calibrated=mode.calibrated)
+    export = partial(_export_whole, mode)
+    plain = variant_format(FORMAT, LACKS, variant, export, _turning, calibrated=mode.calibrated)
+    return replace(plain, reads=mode.reads)
 
 
 def _turning(path: Path) -> int:
@@ -83,16 +90,41 @@ def _turning(path: Path) -> int:
 
 def _export_whole(mode: Mode, traced: TracedModel, directory: Path) -> Sequence[str]:
     refuse(traced)
-    feeds = {name: calibration_of(traced, name) if mode.calibrated else () for name in traced.functions}
+    feeds = {name: _calibration(traced, name) if mode.calibrated else () for name in traced.functions}
     notes: list[str] = []
     with sources(traced, "tflite", directory) as found:
         for name, source in found.items():
-            (directory / f"{name}.tflite").write_bytes(_convert(mode, name, source, feeds[name]))
+            content = _convert(mode, name, source, feeds[name], int8_io=bool(traced.settings.int8_io))
+            (directory / f"{name}.tflite").write_bytes(content)
             notes += [note for note in source.notes if note not in notes]
+            notes += [QuantizedEdges(name, edges_of(content))] if traced.settings.int8_io else []
     return notes
 
 
-def _convert(mode: Mode, name: str, source: Source, feeds: Sequence[Feed]) -> bytes:
+def _calibration(traced: TracedModel, name: str) -> Sequence[Feed]:
+    feeds, size = calibration_of(traced, name), traced.settings.fixed_batch
+    if size is None:
+        return feeds
+    return [part for feed in feeds for part in cut(traced.signatures[name], feed, size)]
+
+
+def edges_of(content: bytes) -> dict[str, Quantized]:
+    """Input or output of the file's one signature to how its integers stand for floats, for those that do."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    (signature,) = model.signatureDefs
+    tensors = model.subgraphs[signature.subgraphIndex].tensors
+    found = {}
+    for entry in (*signature.inputs, *signature.outputs):
+        tensor = tensors[entry.tensorIndex]
+        meant = tensor.quantization
+        if tensor.type == schema.TensorType.INT8 and meant is not None and meant.scale is not None:
+            found[entry.name.decode()] = Quantized("int8", float(meant.scale[0]), int(meant.zeroPoint[0]))
+    return found
+
+
+def _convert(mode: Mode, name: str, source: Source, feeds: Sequence[Feed], *, int8_io: bool) -> bytes:
     import tensorflow as tf
 
     if mode.calibrated:
@@ -102,6 +134,8 @@ def _convert(mode: Mode, name: str, source: Source, feeds: Sequence[Feed]) -> by
     mode.configure(converter)
     if mode.calibrated:
         converter.representative_dataset = partial(_representative, name, feeds)
+    if int8_io:
+        converter.inference_input_type = converter.inference_output_type = tf.int8
     try:
         content: bytes = converter.convert()
     except Exception as error:  # the converter raises its own class, and whatever MLIR and the calibrator run into
