@@ -98,6 +98,8 @@ def test_mixed_traffic_goes_where_its_weights_say(loaded: Loaded, server: Runnin
     assert sum(counts) == 200
     assert 130 < counts[0] < 170
     assert point.shape.protocol == "grpc+rest"
+    assert point.streams == ("double over grpc", "double over rest")
+    assert set(point.summary()["streams"]) == set(point.streams)
 
 
 def test_a_unix_socket_is_a_way_like_any_other(loaded: Loaded, tmp_path: Path) -> None:

@@ -4,13 +4,18 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 
 from tests.measure.load.world import MS, point
-from tests.serving.running import PATIENCE_S, Running, running
+from tests.serving.running import PATIENCE_S, SPEC, Running, running
+from toolkit.core.golden import Case
+from toolkit.core.tensors import Signature
 from toolkit.errors import UnavailableError, UsageError
+from toolkit.measure.load import targets
 from toolkit.measure.load.counters import Counters, totals
 from toolkit.measure.load.disturbing import Disturbance
 from toolkit.measure.load.request import LoadRequest
@@ -130,6 +135,20 @@ def test_each_setting_is_one_that_the_server_reads(batching: Batching) -> None:
         found = read_batching(Path(file).read_text())
     assert found.max_batch_size == batching.rows
     assert found.allowed_batch_sizes[-1] == batching.rows
+    assert serving.most_rows == batching.rows
+
+
+def test_a_server_that_batches_is_not_held_to_answers_that_it_must_refuse(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signature = Signature({"x": SPEC}, {"y": SPEC})
+    cases = [Case("serving_default", f"batch {rows}", {"x": np.ones((rows, 2), np.float32)}, {}) for rows in (1, 8, 32)]
+    monkeypatch.setattr(targets, "read_golden", lambda file, signatures: cases)
+    manifest: Any = SimpleNamespace(
+        signatures={"serving_default": signature}, artifacts=(), behaviour={}, tolerances={}
+    )
+    for most, kept in ((8, 2), (0, 3)):
+        assert len(targets._expectations(tmp_path, manifest, most)["serving_default"].cases) == kept
 
 
 @pytest.mark.parametrize(

@@ -115,7 +115,7 @@ class Ground:
         records = Records(played.columns, *_window(played, warm_s, asked, limited=request.requests is not None))
         point = Point(
             shape=self._shape(asked, rate),
-            streams=tuple(stream.traffic.name for stream in self.streams),
+            streams=self._names(),
             records=records,
             cpu_shares=played.cpu_shares,
             words={outcomes.name_of(outcome): text for outcome, text in played.words.items()},
@@ -159,6 +159,13 @@ class Ground:
         protocols = dict.fromkeys(_way(stream.traffic.remote.endpoint) for stream in self.streams)
         arrival = "" if asked.callers else Path(self.request.arrival).name
         return Shape("+".join(names), "+".join(protocols), self.rows or 1, arrival, rate, asked.callers, asked.variant)
+
+    def _names(self) -> tuple[str, ...]:
+        """What tells the streams from each other: their models, and where one is asked in several ways, how."""
+        plain = [stream.traffic.name for stream in self.streams]
+        ways = [f"{one.traffic.name} over {_way(one.traffic.remote.endpoint)}" for one in self.streams]
+        names = [way if plain.count(name) > 1 else name for name, way in zip(plain, ways, strict=True)]
+        return tuple(f"{name}, {at + 1}" if names.count(name) > 1 else name for at, name in enumerate(names))
 
     def _problem(self, played: Played) -> str:
         found = next((stream.problem for stream in self.streams if stream.problem), "")

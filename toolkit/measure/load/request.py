@@ -1,5 +1,6 @@
 """What people ask of `tfx-export load`: frozen, and checked once."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +13,9 @@ from toolkit.wire.endpoints import Reach
 
 DURATION_S, WARM_UP_S, TIMEOUT_S = 10.0, 1.0, 10.0
 CALLERS = (1, 4, 16)
+# Each request of a run takes 80 bytes of memory, each caller and worker a place of its own.
+MOST_REQUESTS = 2e7
+MOST_CALLERS, MOST_CONNECTIONS, MOST_WORKERS = 100_000, 10_000, 256
 SEED = 20261122
 SWAP, SECOND_MODEL = "swap", "load"
 DURING = (SWAP, SECOND_MODEL)
@@ -77,17 +81,36 @@ class LoadRequest:
             raise UsageError("what is to be loaded?", hint="tfx-export load mlp, or grpc://HOST:PORT/MODEL")
         if self.weights and (len(self.weights) != len(self.targets) or min(self.weights) <= 0):
             raise UsageError("as many weights as targets, each above 0", hint="--weights 3,1 for two targets")
-        if self.rates and min(self.rates) <= 0:
-            raise BenchError(f"--rate {min(self.rates):g} asks nothing", hint="give requests a second, above 0")
+        self._check_sizes()
         if min((*self.callers, *self.batch_sizes), default=1) < 1:
             raise BenchError("callers and rows of a batch are at least one", hint="--concurrency 1,4,16 --batch 1")
         for name, least in (("duration", self.duration_s), ("timeout", self.timeout_s)):
-            if least <= 0:
+            if not (least > 0 and math.isfinite(least)):
                 raise BenchError(f"--{name} {least:g} is no time", hint=f"--{name} 10s")
         for given, known, option in ((self.during, DURING, "during"), (self.sweep, SWEEPS, "sweep")):
             if given and given not in known:
                 raise UsageError(f"there is no --{option} {given}", hint=nearest(given, known))
         self._check_combinations()
+
+    def _check_sizes(self) -> None:
+        for rate in self.rates:
+            if not (rate > 0 and math.isfinite(rate)):
+                raise BenchError(f"--rate {rate:g} asks nothing", hint="give requests a second, above 0")
+            count = rate * (self.duration_s + self.warm_up_s)
+            if min(count, self.requests or count) > MOST_REQUESTS:
+                raise BenchError(
+                    f"--rate {rate:g} for {self.duration_s:g} s is {count:.3g} requests",
+                    hint=f"a run has {MOST_REQUESTS:.0e} at most: a lower --rate, or less --duration",
+                )
+        if self.requests is not None and self.requests < 1:
+            raise BenchError(f"--requests {self.requests} asks nothing", hint="--requests 1000")
+        for option, value, most in (
+            ("concurrency", max(self.callers, default=0), MOST_CALLERS),
+            ("connections", self.connections, MOST_CONNECTIONS),
+            ("workers", self.workers, MOST_WORKERS),
+        ):
+            if not 0 <= value <= most:
+                raise BenchError(f"--{option} {value} is out of bounds", hint=f"{most} at most")
 
     def _check_combinations(self) -> None:
         if self.traced and self.rates:
