@@ -24,7 +24,7 @@ from benchmarks.rounds import ROOT, machine, verdict
 LIMITS = {"saved_model": 4.0, "tflite": 12.0, "onnx": 5.0, "saved_model,onnx,tflite": 12.0}
 _PERIOD_S = 0.02
 # A model file of its own, since that is what `build` takes; the sizes are filled in.
-_MODEL = """
+MODEL = """
 import numpy as np
 import tensorflow as tf
 
@@ -89,17 +89,22 @@ def main() -> int:
     print(f"{options.layers} layers of {options.width} x {options.width}, {weights / 1e9:.2f} GB of weights")
     holds = True
     for name in options.formats:
-        holds &= _measure(name, weights, _MODEL.format(layers=options.layers, width=options.width))
+        holds &= _measure(name, weights, MODEL.format(layers=options.layers, width=options.width))
     return 0 if holds else 1
+
+
+def measured(name: str, source: str, folder: Path) -> tuple[dict[str, Any], Peaks]:
+    """What `build --json` says of a model file's source in some formats, into a bundle below the folder; the peaks."""
+    file = folder / "large.py"
+    file.write_text(source)
+    command = [sys.executable, "-m", "toolkit.cli.main", "build", str(file), "--formats", name, "--json"]
+    return _watched([*command, "--out", f"{folder}/bundle"])
 
 
 def _measure(name: str, weights: int, source: str) -> bool:
     with tempfile.TemporaryDirectory() as directory:
-        file = Path(directory, "large.py")
-        file.write_text(source)
-        command = [sys.executable, "-m", "toolkit.cli.main", "build", str(file), "--formats", name, "--json"]
         started = time.perf_counter()
-        answer, peaks = _watched([*command, "--out", f"{directory}/bundle"])
+        answer, peaks = measured(name, source, Path(directory))
         seconds = time.perf_counter() - started
     for artifact in answer["result"][0]["artifacts"]:
         print(f"{artifact['name']}: {artifact['parity']['status']} {artifact['parity']['reason']}")
