@@ -79,3 +79,6 @@ def test_a_poor_calibration_is_said_with_its_figures() -> None:
     (found,) = warnings(narrow, held_out)
     assert found.startswith("calibration covers -0.09994 to 0.0999 of 'x'")
     assert "evaluation has -0.9996" in found
+    wide = [{"x": feed["x"] * np.float32(5)} for feed in good]
+    (found,) = warnings(wide, held_out)
+    assert found.startswith("calibration covers -4.9")

@@ -139,6 +139,9 @@ def test_a_narrow_calibration_fails_the_task_and_publishes_nothing(build: Build)
         assert parity.status == "fail", name
         assert "accuracy falls from 1.0000 to" in parity.reason
         assert "--max-accuracy-drop" in parity.reason
+        notes = "; ".join(artifact(outcome, name).notes)
+        assert "calibration covers -0.0" in notes
+        assert "SNR" in notes
     assert build(narrow, INT8, max_accuracy_drop=1.0).error is None
 
 

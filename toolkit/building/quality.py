@@ -83,15 +83,16 @@ class Judge:
         wrong = lossy.problem(quality, decibels, self._limits.max_accuracy_drop)
         if shared:
             wrong = f"{shared} rows of its calibration are evaluated, too: the score says nothing"
+        text = lossy.words(quality, decibels, parity)
+        warned = tuple(warnings(calibration, self._evaluation.feeds)) if calibration else ()
         if wrong:
             reason = f"{draft.model} as {artifact.name}: {wrong}"
-            return replace(artifact, parity=Parity("fail", reason), quality=quality)
-        text = lossy.words(quality, decibels, parity)
+            notes = (*artifact.notes, text, *warned)  # a poor calibration is the first thing to look at
+            return replace(artifact, parity=Parity("fail", reason), quality=quality, notes=notes)
         allowed = lossy.recorded(parity, text)
         parity = self._parity(facts, artifact, allowed)
         # Where nothing differs the figures are said nowhere else.
-        notes = (*artifact.notes, *(() if allowed else (text,)), *self._beside_plain(facts, artifact))
-        notes += tuple(warnings(calibration, self._evaluation.feeds)) if calibration else ()
+        notes = (*artifact.notes, *(() if allowed else (text,)), *self._beside_plain(facts, artifact), *warned)
         return replace(artifact, parity=parity, quality=quality, notes=notes)
 
     def _beside_plain(self, facts: Manifest, artifact: Artifact) -> tuple[str, ...]:

@@ -12,6 +12,8 @@ from toolkit.errors import UnsupportedError
 ENOUGH = 100
 # How far outside of the calibrated range the evaluation data may reach, as a share of that range.
 _SLACK = 0.1
+# How many times as wide the calibrated range may be: beyond, two of eight bits go to numbers that never come.
+_WIDE = 4.0
 
 
 def calibration_of(traced: TracedModel, signature: str) -> Sequence[Feed]:
@@ -35,7 +37,7 @@ def calibration_of(traced: TracedModel, signature: str) -> Sequence[Feed]:
 
 
 def warnings(calibration: Sequence[Feed], evaluated: Sequence[Feed]) -> list[str]:
-    """What makes a set a poor one: few feeds, values that never change, a range that held-out data leaves.
+    """What makes a set a poor one: few feeds, values that never change, a range that is not that of held-out data.
 
     Args:
         calibration: feeds of any number of rows.
@@ -48,7 +50,7 @@ def warnings(calibration: Sequence[Feed], evaluated: Sequence[Feed]) -> list[str
     for name, column in rows.items():
         found += _constant(name, column)
         if name in held_out:
-            found += _narrow(name, column, held_out[name])
+            found += _elsewhere(name, column, held_out[name])
     return found
 
 
@@ -67,11 +69,10 @@ def _constant(name: str, column: Array) -> Iterator[str]:
         yield f"calibration never changes {still} of {channels.shape[-1]} channels of '{name}'"
 
 
-def _narrow(name: str, column: Array, held_out: Array) -> Iterator[str]:
+def _elsewhere(name: str, column: Array, held_out: Array) -> Iterator[str]:
     low, high = float(column.min()), float(column.max())
-    outside = max(low - float(held_out.min()), float(held_out.max()) - high)
-    if outside > _SLACK * max(high - low, float(np.finfo(np.float32).tiny)):
-        yield (
-            f"calibration covers {low:.4g} to {high:.4g} of '{name}', evaluation has {float(held_out.min()):.4g} to "
-            f"{float(held_out.max()):.4g}"
-        )
+    least, most = float(held_out.min()), float(held_out.max())
+    outside = max(low - least, most - high)
+    tiny = float(np.finfo(np.float32).tiny)
+    if outside > _SLACK * max(high - low, tiny) or high - low > _WIDE * max(most - least, tiny):
+        yield (f"calibration covers {low:.4g} to {high:.4g} of '{name}', evaluation has {least:.4g} to {most:.4g}")
