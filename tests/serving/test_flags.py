@@ -9,7 +9,7 @@ import pytest
 
 from toolkit.errors import ServingError, ToolkitError, UsageError
 from toolkit.serving.flags import OWN, TENSORFLOW_SERVING, Kind, channel_arguments, explicit_bools
-from toolkit.serving.settings import settings_of
+from toolkit.serving.settings import read_config_file, settings_of
 from toolkit.wire.messages import Keep, ModelConfig
 
 USAGE = (Path(__file__).resolve().parents[1] / "golden" / "data" / "tensorflow_model_server-flags.txt").read_text()
@@ -74,6 +74,23 @@ def test_one_model_by_flags_or_many_by_a_file(tmp_path: Path) -> None:
     )
     (model,) = settings_of({"model_config_file": str(file), "model_base_path": "ignored"}).models
     assert (model.name, model.base_path, model.policy.keep, dict(model.labels)) == ("a", "/a", Keep.ALL, {"x": 2})
+
+
+@pytest.mark.parametrize("text", ["", "# later\n", "model_config_list {}"])
+def test_a_config_that_says_nothing_starts_a_server_without_models(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "models.config"
+    file.write_text(text)
+    assert settings_of({"model_config_file": str(file)}).models == ()
+
+
+def test_a_config_of_another_kind_is_refused_and_so_is_an_empty_one_as_a_reload(tmp_path: Path) -> None:
+    file = tmp_path / "models.config"
+    file.write_text("custom_model_config {}")
+    with pytest.raises(ServingError, match="Only ModelConfigList"):
+        settings_of({"model_config_file": str(file)})
+    file.write_text("")
+    with pytest.raises(ServingError, match="Only ModelConfigList"):
+        read_config_file(file)
 
 
 @pytest.mark.parametrize(

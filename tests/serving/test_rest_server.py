@@ -73,6 +73,22 @@ def test_a_gzipped_body_is_read(start: Start) -> None:
         assert "not gzip" in json.loads(wrong.body)["error"]
 
 
+@pytest.mark.parametrize("cut", [1, 6, 8, 12])
+def test_a_gzipped_body_that_ends_too_early_is_refused(cut: int, start: Start) -> None:
+    with start() as server:
+        answer = server.post(PATH, gzip.compress(BODY)[:-cut], {"Content-Encoding": "gzip"})
+        assert (answer.status, json.loads(answer.body)) == (400, {"error": "The body is not gzip: it ends too early"})
+
+
+def test_gzip_in_several_members_and_among_other_words_is_read(start: Start) -> None:
+    with start() as server:
+        for encoding in ("gzip", "x-gzip", "GZIP", "gzip, identity"):
+            sent = gzip.compress(BODY[:9]) + gzip.compress(BODY[9:])
+            assert json.loads(server.post(PATH, sent, {"Content-Encoding": encoding}).body) == ANSWER
+        rest = server.post(PATH, gzip.compress(BODY) + b"rest", {"Content-Encoding": "gzip"})
+        assert rest.status == 400
+
+
 def test_a_body_over_the_limit_is_refused_even_if_it_only_unfolds_to_it(start: Start) -> None:
     body = b'{"instances": [' + b"[1.0, 2.0]," * 2000 + b"[1.0, 2.0]]}"
     with start(max_message_mb=0.01) as server:

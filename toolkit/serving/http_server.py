@@ -5,7 +5,6 @@ import logging
 import socket
 import threading
 import time
-import zlib
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from toolkit.errors import ToolkitError
 from toolkit.serving.metrics import CONTENT_TYPE
 from toolkit.serving.paces import Paces
 from toolkit.serving.pool import BoundedPool
+from toolkit.serving.rest_bodies import READ_HEADERS, Receive, RefusedError, read_body
 from toolkit.serving.rest_calls import RUNNING, RestCalls
 from toolkit.serving.rest_check import protocol_of
 from toolkit.serving.rest_short import Connection, ShortCalls
@@ -28,7 +28,6 @@ from toolkit.wire import rest, wording
 from toolkit.wire.rest import Answer, RestCall
 
 log = logging.getLogger(__name__)
-Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 _RETRY_AFTER = (("retry-after", "1"),)
 _CLOSE = (("connection", "close"),)
@@ -177,13 +176,13 @@ class _Application:
 
     async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
         timing = Timing()
-        headers = {name: value for name, value in scope["headers"] if name in _READ_HEADERS}
+        headers = {name: value for name, value in scope["headers"] if name in READ_HEADERS}
         try:
-            body = await _read(receive, headers, self.capacity.max_message_bytes)
+            body = await read_body(receive, headers, self.capacity.max_message_bytes)
             answer, extra = await self._answer(scope, headers, body, timing)
         except ToolkitError as error:
             answer, extra = rest.error_answer(error), ()
-        except _RefusedError as error:
+        except RefusedError as error:
             answer, extra = error.answer, _CLOSE
         if self.short.draining and extra != _CLOSE:
             extra = (*extra, *_CLOSE)
@@ -247,53 +246,3 @@ class _Application:
         encoded = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
         await send({"type": "http.response.start", "status": answer.status, "headers": encoded})
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else answer.body})
-
-
-class _RefusedError(Exception):
-    """A request whose body is not read to its end."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.answer = rest.refusal(status, message)
-
-
-_READ_HEADERS = frozenset({b"origin", b"content-encoding", b"content-length"})
-
-
-async def _read(receive: Receive, headers: dict[bytes, bytes], limit: int) -> bytes:
-    """The body of a request, unpacked.
-
-    Raises:
-        _RefusedError: it is larger than the limit, or is not what its encoding says.
-    """
-    announced = headers.get(b"content-length", b"")
-    if announced.isdigit() and int(announced) > limit:
-        raise _too_large(limit)
-    parts, size, more = [], 0, True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            break
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > limit:
-            raise _too_large(limit)
-        more = message.get("more_body", False)
-    body = parts[0] if len(parts) == 1 else b"".join(parts)
-    encoding = headers.get(b"content-encoding", b"").lower()
-    return _unzipped(body, limit) if encoding == b"gzip" else body
-
-
-def _unzipped(body: bytes, limit: int) -> bytes:
-    unpacker = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    try:
-        content = unpacker.decompress(body, limit + 1)
-    except zlib.error as error:
-        raise _RefusedError(400, f"The body is not gzip: {error}") from error
-    if len(content) > limit:
-        raise _too_large(limit)
-    return content
-
-
-def _too_large(limit: int) -> _RefusedError:
-    return _RefusedError(413, f"The request is larger than {limit} bytes (--max-message-mb)")

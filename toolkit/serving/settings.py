@@ -19,7 +19,7 @@ from toolkit.serving.tls import TlsFile
 from toolkit.serving.transport import Capacity
 from toolkit.serving.transports import TRANSPORTS
 from toolkit.wire import lifecycle_wording
-from toolkit.wire.configs import check_models, read_config_text
+from toolkit.wire.configs import check_models, read_config_text, says_nothing
 from toolkit.wire.messages import ModelConfig
 from toolkit.wire.settings import BatchingParameters, MonitoringConfig, read_batching, read_monitoring
 
@@ -122,7 +122,9 @@ def read_models(flags: _Flags) -> tuple[ModelConfig, ...]:
         ToolkitError: in TensorFlow Serving's words.
     """
     if flags.text("model_config_file"):
-        return read_config_file(Path(flags.text("model_config_file")))
+        file = Path(flags.text("model_config_file"))
+        # The real server starts on a config that says nothing, and waits for one that does; only a reload refuses it.
+        return () if _read(file, "model_config_file", says_nothing) else read_config_file(file)
     if not flags.text("model_base_path"):
         raise UsageError(
             "Both server_options.model_base_path and server_options.model_config_file are empty!",

@@ -22,6 +22,15 @@ def read_config_text(text: str) -> tuple[ModelConfig, ...] | None:
     return read_models(protos.parse_text(protos.ModelServerConfig, text))
 
 
+def says_nothing(text: str) -> bool:
+    """Whether a --model_config_file holds neither a list of models nor anything in its place.
+
+    Raises:
+        WireError: the text is no config; says where.
+    """
+    return protos.parse_text(protos.ModelServerConfig, text).WhichOneof("config") is None
+
+
 def read_models(proto: Message) -> tuple[ModelConfig, ...] | None:
     """The models of a ModelServerConfig; None where it holds no list of models."""
     if proto.WhichOneof("config") != "model_config_list":
