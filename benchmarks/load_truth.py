@@ -33,7 +33,7 @@ from toolkit.measure.statistics import ratio_of_runs
 from toolkit.wire import rpc
 from toolkit.wire.messages import PredictRequest, Target
 
-_PARTS, _PART_S, _REPEATED = 8, 2.5, 400.0
+_PARTS, _PART_S, _REPEATED = 7, 3.0, 200.0
 Latencies = npt.NDArray[np.int64]
 _FEED = {"x": np.ones((1, 2), np.float32)}
 
@@ -204,7 +204,7 @@ class _Run:
 
     def go_on(self) -> None:
         """A part more."""
-        asked = LoadRequest((self._url,), rates=(_REPEATED,), duration_s=_PART_S, warm_up_s=0.5, batch_sizes=(1,))
+        asked = LoadRequest((self._url,), rates=(_REPEATED,), duration_s=_PART_S, batch_sizes=(1,))
         point = measure_load(asked, crew=self._crew).points[0]
         if point.status[1]:
             print(point.status[1])
