@@ -35,7 +35,7 @@ class Rows(HeldModel):
 
     seen: list[int] = field(default_factory=list)
     breaks: type[Exception] | None = None  # where it gets more than one row
-    same: bool = False  # gives one row whatever it gets
+    fixed: bool = False  # gives four rows whatever it gets
 
     def run(self, signature: str, feed: Feed) -> Outputs:
         x = np.asarray(feed["x"])
@@ -44,7 +44,7 @@ class Rows(HeldModel):
             raise self.breaks("more than one row")
         if (x == POISON).any():
             raise ServingError("no thirteen", hint="take another", fault=Fault.INVALID)
-        return {"y": x[:1] * 2 if self.same else x * np.float32(2)}
+        return {"y": np.resize(x, (4, 2)) * 2 if self.fixed else x * np.float32(2)}
 
 
 @dataclass
@@ -145,8 +145,9 @@ def test_who_made_a_batch_fail_is_told_so_and_the_others_are_answered(served: Se
 
 
 def test_an_output_that_has_other_rows_is_nobodys(served: Served) -> None:
-    served.model.same = True
-    assert served.ask([3.0, 5.0]).values == [6.0, 10.0]
+    served.model.fixed = True
+    found = [json.loads(answer.body)["predictions"] for answer in served.ask([3.0, 5.0]).answers]
+    assert found == [[[6.0, 8.0]] * 4, [[10.0, 12.0]] * 4]
     assert served.model.seen == [2, 1, 1]
 
 

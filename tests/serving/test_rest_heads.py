@@ -9,7 +9,9 @@ import pytest
 from tests.serving.running import running
 from tests.serving.test_rest_short import ANSWER, BODY, PATH, asked, client, short
 from toolkit.serving import rest_short
+from toolkit.serving.paces import Pace
 from toolkit.serving.rest_protocol import DirectProtocol
+from toolkit.serving.rest_short import ShortCalls
 
 
 @pytest.fixture
@@ -53,7 +55,8 @@ def test_a_body_behind_a_known_head_may_come_in_pieces(parsed: list[bytes], tmp_
         assert set(parsed) == {b"/healthz"}
 
 
-def test_what_comes_behind_a_known_request_is_the_next_one(tmp_path: Path) -> None:
+def test_what_comes_behind_a_known_request_is_the_next_one(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(ShortCalls, "pace_of", lambda *_: Pace(pooled=0))  # whatever it is, it is short
     with running(tmp_path, transport="public") as server, client(server) as one:
         short(server)
         one.ask()
@@ -64,6 +67,16 @@ def test_what_comes_behind_a_known_request_is_the_next_one(tmp_path: Path) -> No
             assert json.loads(one.receive()[2]) == {"predictions": [[10.0, 4.0]]}
             assert "model_version_status" in json.loads(one.receive()[2])
             assert json.loads(one.ask()[2]) == ANSWER
+
+
+def test_empty_lines_inside_a_body_end_no_head(parsed: list[bytes], tmp_path: Path) -> None:
+    body = b'{"instances":\r\n\r\n[[1.0,\r\n\r\n2.0]]}'
+    with running(tmp_path, transport="public") as server, client(server) as one:
+        for _ in range(3):  # the first goes to the pool, the second comes behind that, the third is remembered
+            assert json.loads(one.ask(body)[2]) == ANSWER
+        parsed.clear()
+        assert json.loads(one.ask(body)[2]) == ANSWER
+        assert parsed == []
 
 
 def test_empty_lines_around_a_request_belong_to_none(tmp_path: Path) -> None:

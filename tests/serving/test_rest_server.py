@@ -1,6 +1,7 @@
 """REST over real sockets: pages, headers, limits, overload, drain, and requests that are none."""
 
 import gzip
+import http.client
 import json
 import socket
 from collections.abc import Callable, Iterator
@@ -71,6 +72,17 @@ def test_a_gzipped_body_is_read(start: Start) -> None:
         wrong = server.post(PATH, BODY, {"Content-Encoding": "gzip"})
         assert wrong.status == 400
         assert "not gzip" in json.loads(wrong.body)["error"]
+
+
+def test_a_body_in_chunks_is_read(start: Start) -> None:
+    with start() as server:
+        for _ in range(3):
+            connection = http.client.HTTPConnection("127.0.0.1", server.rest_port, timeout=PATIENCE_S)
+            try:
+                connection.request("POST", PATH, iter((BODY[:5], BODY[5:])), encode_chunked=True)
+                assert json.loads(connection.getresponse().read()) == ANSWER
+            finally:
+                connection.close()
 
 
 @pytest.mark.parametrize("cut", [1, 6, 8, 12])

@@ -81,3 +81,14 @@ def test_many_numbers_are_printed_as_few_are(dtype: str, values: list[float], po
     each = [json_writer.number_texts(array[at : at + 1])[0] for at in range(len(array))]
     assert len(array) >= 64
     assert json_writer.number_texts(array) == each
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_number_that_six_digits_say_is_found(dtype: str) -> None:
+    for power in range(-9, 7):
+        array = (np.arange(1, 1_000_000, 997) * 10.0**power).astype(dtype)
+        few = (json_writer.number_texts(array[at : at + 50]) for at in range(0, len(array), 50))
+        texts = json_writer.number_texts(array)
+        assert texts == [text for some in few for text in some]
+        if dtype == "float32":  # products of doubles are often one step beside what six digits say
+            assert max(map(len, texts)) <= len("1.23456e-05")
