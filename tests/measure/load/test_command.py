@@ -125,6 +125,7 @@ def test_options_become_the_request(loaded: Loaded, tmp_path: Path) -> None:
         [URL, "--rate", "10", "--workers", "-1"],
         [URL, "--rate", "10", "--connections", "-1"],
         [URL, "--concurrency", "1000000"],
+        [URL, "--rate", "10", "--arrival", "poisson", "--seed", "-1"],
         [URL, "--rate", "10", "--arrival", "sometimes"],
         [URL, "--arrival", "t.csv", "--rate", "10"],
         [URL, "--concurrency", "0"],

@@ -104,6 +104,8 @@ class LoadRequest:
                 )
         if self.requests is not None and self.requests < 1:
             raise BenchError(f"--requests {self.requests} asks nothing", hint="--requests 1000")
+        if self.seed < 0:
+            raise BenchError(f"--seed {self.seed} is below 0", hint="--seed 1")
         for option, value, most in (
             ("concurrency", max(self.callers, default=0), MOST_CALLERS),
             ("connections", self.connections, MOST_CONNECTIONS),
