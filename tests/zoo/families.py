@@ -7,7 +7,7 @@ from tests.zoo.specimen import Specimen
 
 FAMILIES = (
     *("dense", "convolutional", "attention", "recurrent", "recurrences", "shaped"),
-    *("words", "flow", "indexed", "numeric"),
+    *("words", "flow", "indexed", "numeric", "choices"),
 )
 
 

@@ -30,7 +30,7 @@ def no_grappler() -> Iterator[None]:
 
 @pytest.mark.usefixtures("no_grappler")
 @pytest.mark.long
-@pytest.mark.parametrize("specimen", specimens(), ids=lambda specimen: specimen.name)
+@pytest.mark.parametrize("specimen", list(specimens()), ids=lambda specimen: specimen.name)
 def test_what_grappler_leaves_alone_is_exact(specimen: Specimen, tmp_path: Path) -> None:
     from toolkit.building.baseline import record_baseline
     from toolkit.building.load import build_model

@@ -10,11 +10,12 @@ from toolkit.core.exporting import ExportSettings
 from toolkit.core.model import TracedModel
 from toolkit.core.plugins import Format
 from toolkit.core.tensors import Signature, composite_parts
-from toolkit.errors import ExportError, UnsupportedError, UsageError
+from toolkit.errors import UnsupportedError, UsageError
 from toolkit.formats.rewrites import onnx_handlers
 from toolkit.formats.rewrites.apart import large_weights, optimized, taken_back
 from toolkit.formats.rewrites.frozen import Frozen, freeze
 from toolkit.formats.rewrites.kinds import Lacks
+from toolkit.formats.rewrites.onnx_failures import telling
 from toolkit.formats.rewrites.onnx_file import LargeWeight, write_model
 from toolkit.formats.rewrites.rewrite import rewritten
 from toolkit.formats.rewrites.split import export_split
@@ -90,7 +91,7 @@ def convert(frozen: Frozen, signature: Signature, opset: int = OPSET) -> tuple[A
     """The ONNX model of a frozen graph, and the initializers that it has besides.
 
     Raises:
-        UnsupportedError: an op that ONNX does not have; the message names it and its layer.
+        UnsupportedError: an op that ONNX does not have, or tf2onnx fails on; the message names it and its layer.
         ExportError: tf2onnx failed otherwise.
     """
     import tensorflow as tf
@@ -103,24 +104,18 @@ def convert(frozen: Frozen, signature: Signature, opset: int = OPSET) -> tuple[A
     names |= {tensor: key for key, tensor in frozen.inputs.items()}
     weights = _weight_names(frozen, set(names.values()))
     names |= {tensor: key for key, tensor in weights.items()}
-    try:
-        with tf.Graph().as_default():
-            graph_def = optimized(frozen.graph_def, frozen.weights, partial(tf_optimize, inputs, outputs))
-        with tf.device("/cpu:0"):
-            model, _ = tf2onnx.convert._convert_common(  # the public calls cannot take a prepared graph
-                graph_def,
-                name="model",
-                opset=OPSET,
-                input_names=inputs,
-                output_names=outputs,
-                tensors_to_rename=names,
-                custom_op_handlers=dict(onnx_handlers.HANDLERS),
-            )
-    except Exception as error:  # tf2onnx raises from any of its handlers without a common class
-        raise ExportError(
-            f"tf2onnx could not convert the graph: {type(error).__name__}: {next(iter(str(error).splitlines()), '')}",
-            hint="-v shows what the converter wrote",
-        ) from error
+    with telling(), tf.Graph().as_default():
+        graph_def = optimized(frozen.graph_def, frozen.weights, partial(tf_optimize, inputs, outputs))
+    with telling(), tf.device("/cpu:0"):
+        model, _ = tf2onnx.convert._convert_common(  # the public calls cannot take a prepared graph
+            graph_def,
+            name="model",
+            opset=OPSET,
+            input_names=inputs,
+            output_names=outputs,
+            tensors_to_rename=names,
+            custom_op_handlers=dict(onnx_handlers.HANDLERS),
+        )
     _refuse_leftovers(model)
     model = _raised(model, opset)
     large = taken_back(model, {key: frozen.weights[tensor] for key, tensor in weights.items()})

@@ -106,9 +106,15 @@ def segments(x: Any) -> Any:
     }
 
 
-def empty_segments(x: Any) -> Any:
-    turned, ids = tf.transpose(x), [0, 2, 0, 2]
-    return {"max": m.unsorted_segment_max(turned, ids, 4), "min": m.unsorted_segment_min(turned, ids, 3)}
+def unsorted_segments(x: Any) -> Any:
+    turned, ids = tf.transpose(x), [0, 2, 0, -1]
+    whole = tf.cast(turned * 9.0, tf.int32)
+    return {
+        "max": m.unsorted_segment_max(turned, ids, 4),
+        "min": m.unsorted_segment_min(turned, ids, 3),
+        "sum": m.unsorted_segment_sum(turned, ids, 3),
+        "of_whole": m.unsorted_segment_max(whole, ids, 4),
+    }
 
 
 CASES = (
@@ -121,5 +127,5 @@ CASES = (
     Case("pooling", pooling, (5, 6, 7, 2), needed=TFLITE),
     Case("einsum", einsum, needed=TFLITE),
     Case("segments", segments),
-    Case("empty_segments", empty_segments, needed=ONNX),
+    Case("unsorted_segments", unsorted_segments, needed=ONNX),
 )

@@ -4,15 +4,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.formats.rewrites.choice_cases import CHOICE_CASES
 from tests.formats.rewrites.more_op_cases import MORE_CASES
 from tests.formats.rewrites.one_op import Case, answers, differences, only
 from tests.formats.rewrites.op_cases import CASES
 from toolkit.errors import ToolkitError
 from toolkit.formats.rewrites import rewrite
 
+EVERY = (*CASES, *MORE_CASES, *CHOICE_CASES)
 KINDS = ("tflite", "onnx")
-ALL = [(case, kind) for case in (*CASES, *MORE_CASES) for kind in KINDS]
-NEEDED = [(case, kind) for case in (*CASES, *MORE_CASES) for kind in case.needed]
+ALL = [(case, kind) for case in EVERY for kind in KINDS]
+NEEDED = [(case, kind) for case in EVERY for kind in case.needed]
 
 
 def named(found: object) -> str:

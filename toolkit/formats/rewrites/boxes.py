@@ -15,16 +15,16 @@ def combined(step: Step) -> Sequence[Any] | None:
     import tensorflow as tf
 
     boxes, scores = step.inputs[:2]
-    per_class, total, overlap, least = (_number(step, at) for at in range(2, 6))
+    per_class, total, limit, least = (_number(step, at) for at in range(2, 6))
     known = boxes.shape[1:3].as_list() + scores.shape[1:].as_list()
-    if per_class is None or total is None or overlap is None or least is None:
+    if per_class is None or total is None or limit is None or least is None:
         return None
     if None in known or per_class > MOST_CHOICES:
         return None
     count, classes = scores.shape[1], scores.shape[2]
     # [batch, classes, count]: each class by itself, over its own boxes or those that all classes share.
     left = tf.transpose(scores, [0, 2, 1])
-    corners = _corners(tf.transpose(boxes, [0, 2, 1, 3]))
+    sides = corners(tf.transpose(boxes, [0, 2, 1, 3]))
     left = tf.where(left > least, left, -1.0)
     picked, kept = [], []
     for _ in range(min(int(per_class), count)):
@@ -33,8 +33,8 @@ def combined(step: Step) -> Sequence[Any] | None:
         score = tf.reduce_max(left, -1)
         picked.append(score)
         kept.append(chosen)
-        shared = _overlap([tf.reduce_sum(part * chosen, -1, keepdims=True) for part in corners], corners)
-        left = tf.where(tf.logical_or(shared > overlap, chosen > 0.0), -1.0, left)
+        shared = overlap([tf.reduce_sum(part * chosen, -1, keepdims=True) for part in sides], sides)
+        left = tf.where(tf.logical_or(shared > limit, chosen > 0.0), -1.0, left)
     return _ranked(step, boxes, tf.stack(picked, 2), tf.stack(kept, 2), (int(per_class), int(total), classes))
 
 
@@ -45,7 +45,7 @@ def _number(step: Step, at: int) -> float | None:
     return None if value is None else float(value)
 
 
-def _corners(boxes: Any) -> list[Any]:
+def corners(boxes: Any) -> list[Any]:
     """Top, left, bottom and right, whichever two corners were given."""
     import tensorflow as tf
 
@@ -53,7 +53,7 @@ def _corners(boxes: Any) -> list[Any]:
     return [tf.minimum(a, c), tf.minimum(b, d), tf.maximum(a, c), tf.maximum(b, d)]
 
 
-def _overlap(one: Sequence[Any], other: Sequence[Any]) -> Any:
+def overlap(one: Sequence[Any], other: Sequence[Any]) -> Any:
     """The intersection of boxes over their union."""
     import tensorflow as tf
 

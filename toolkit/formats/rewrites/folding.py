@@ -72,7 +72,18 @@ class Folder:
             return tensor
         # Sees single dimensions of shapes that are known in part, which tf.get_static_value does not.
         array = pywrap_tf_session.TF_TryEvaluateConstant_wrapper(tensor.graph._c_graph, tensor._as_tf_output())
+        array = _sliced_shape(tensor) if array is None else array
         if array is None:
             self._shaped.add(id(tensor))
             return tensor
         return self.constant(np.asarray(array))
+
+
+def _sliced_shape(tensor: Any) -> Any:
+    """The sizes that a slice of a shape takes, where these are known though others are not."""
+    from tensorflow.python.framework import tensor_util
+
+    if tensor.op.type != "StridedSlice" or tensor.op.inputs[0].op.type != "Shape" or tensor.shape.rank != 1:
+        return None
+    shape = tensor_util.constant_value_as_shape(tensor)
+    return np.array(shape.as_list(), tensor.dtype.as_numpy_dtype) if shape.is_fully_defined() else None

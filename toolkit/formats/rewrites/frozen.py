@@ -6,6 +6,7 @@ from typing import Any
 
 from toolkit.errors import UnsupportedError
 from toolkit.formats.rewrites.apart import expose, only_read
+from toolkit.formats.rewrites.gathers import read_then_gather
 from toolkit.graphs.census import STATE_WRITES, layers_of, nodes_of
 
 
@@ -70,9 +71,12 @@ def _without_variables(function: Any, kept: Collection[str]) -> Any:
     """What convert_variables_to_constants_v2 does, which cannot be told to keep some."""
     from tensorflow.python.framework import convert_to_constants as library
 
+    # TensorFlow keeps loops and conditions whole, but takes these for granted, which no converter knows in pieces.
+    library._CONTROL_FLOW_OPS.update(("Case", "StatelessCase"))
     data = library._FunctionConverterDataInEager(
         func=function, lower_control_flow=False, aggressive_inlining=True, variable_names_denylist=set(kept)
     )
+    read_then_gather(data.graph_def)
     graph_def, converted = library._replace_variables_by_constants(converter_data=data)
     return library._construct_concrete_function(function, graph_def, converted)
 

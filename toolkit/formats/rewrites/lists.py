@@ -124,7 +124,10 @@ class Items:
 
 def spelled(shape: Any) -> Any:
     """A tf.TensorShape as ops on lists take it."""
-    return -1 if shape.rank is None else [-1 if dim is None else dim for dim in shape.as_list()]
+    import numpy as np
+
+    # Of an empty list TensorFlow would make floats.
+    return -1 if shape.rank is None else np.array([-1 if dim is None else dim for dim in shape.as_list()], np.int32)
 
 
 def element_shape(step: Step, at: int) -> Any:

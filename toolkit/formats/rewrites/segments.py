@@ -12,7 +12,7 @@ def _sorted(operation: str) -> Replacement:
         import tensorflow as tf
 
         data, ids = step.inputs
-        count = tf.reduce_max(ids) + 1
+        count = _count(ids)
         if operation == "mean":
             return [_mean(data, ids, count, 1.0)]
         values = getattr(tf.math, f"unsorted_segment_{operation}")(data, ids, count)
@@ -21,6 +21,13 @@ def _sorted(operation: str) -> Replacement:
         return [values if empty is None else _filled(values, data, ids, count, empty)]
 
     return replaced
+
+
+def _count(ids: Any) -> Any:
+    """How many segments there are: none where there are no rows."""
+    import tensorflow as tf
+
+    return tf.reduce_max(tf.concat([ids, tf.constant([-1], ids.dtype)], 0)) + 1
 
 
 def _mean(data: Any, ids: Any, count: Any, power: float) -> Any:
@@ -53,7 +60,7 @@ def _sparse(power: float | None) -> Replacement:
         import tensorflow as tf
 
         data, at, ids = step.inputs[:3]
-        count = step.inputs[3] if len(step.inputs) > 3 else tf.reduce_max(ids) + 1
+        count = step.inputs[3] if len(step.inputs) > 3 else _count(ids)
         rows = tf.gather(data, at)
         if power is None:
             return [tf.math.unsorted_segment_sum(rows, ids, count)]
