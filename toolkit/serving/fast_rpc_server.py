@@ -29,7 +29,9 @@ from toolkit.wire.codes import Code
 log = logging.getLogger(__name__)
 # Calls that the core may hand over without being asked again; a burst needs no round trip for each.
 _ASKED_AHEAD, _ASKED_AT_LEAST = 32, 16
-_SHORT_TOGETHER = 16
+# So many events are taken in before calls are answered: callers past the bound hear so at once, and those before it are
+# not kept waiting by them for ever.
+_TAKEN_TOGETHER = 256
 _STARTED = grpcio._ServerStage.STARTED
 _AT_ONCE = 0.0
 _NO_FLAGS = 0
@@ -127,7 +129,7 @@ class FastRpcServer(RpcServer):
             self._asked += 1
 
     def _poll(self) -> None:
-        ended, short, nothing = False, self._short, cygrpc.CompletionType.queue_timeout
+        ended, taken, short, nothing = False, 0, self._short, cygrpc.CompletionType.queue_timeout
         poll = self._state.completion_queue.poll
         eager = EagerPolling(poll, nothing)
         while not ended:
@@ -137,9 +139,11 @@ class FastRpcServer(RpcServer):
             try:
                 if event.completion_type != nothing:
                     ended = self._take(event)
-                    # Nobody else's call can come in time where only one is open.
-                    if len(short) < min(_SHORT_TOGETHER, self._open):
+                    taken += 1
+                    # Where no other call is open, none can come in time.
+                    if taken < _TAKEN_TOGETHER and len(short) < self._open:
                         continue
+                taken = 0
                 short.answer_some()
             except Exception:  # one call must not end the server
                 log.exception("a gRPC call was lost")
@@ -198,7 +202,7 @@ class FastRpcServer(RpcServer):
             deadline_ns = now_ns + int((deadline_s - time.time()) * 1e9)
         call = _Call(event.call, now_ns, deadline_ns)
         self._open += 1
-        if self._unread + self._running.held >= self._limit:
+        if self._unread + len(self._short) + self._running.held >= self._limit:
             self.calls.metrics.refuse("GRPC", "queue full")
             self._finish(call, RpcAnswer(b"", rpc.status_of(wording.threads_exhausted()), RETRY_HINT))
             return

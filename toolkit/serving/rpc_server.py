@@ -22,6 +22,7 @@ _STATUS = {Code(status.value[0]): status for status in grpc.StatusCode}
 # Reloads wait for models, and reflection streams stay open: threads of their own, made when they are needed.
 _PATIENT_THREADS = 64
 _PROMPT_THREADS = 2
+_UNBOUNDED = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,9 @@ class RpcServer:
             "grpc.so_reuseport": 0,
             "grpc.max_receive_message_length": capacity.max_message_bytes,
             "grpc.max_send_message_length": -1,
+            # The core's own bounds end a call without a word of why; max_queue is ours.
+            "grpc.server.max_pending_requests": _UNBOUNDED,
+            "grpc.server.max_pending_requests_hard_limit": _UNBOUNDED,
         } | dict(self.listening.arguments)
         self._server = grpc.server(self._patient, options=list(arguments.items()))
         self._server.add_generic_rpc_handlers((_Methods(self),))
