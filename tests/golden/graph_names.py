@@ -17,13 +17,10 @@ def other_node(name: str) -> str:
 
 
 def rename_nodes(meta_graph: Any) -> None:
-    """Renames the nodes of a MetaGraphDef in place, and its signatures' tensors with them; functions stay."""
-    for node in meta_graph.graph_def.node:
-        node.name = other_node(node.name)
-        node.input[:] = map(other_node, node.input)
-        if _CLASS in node.attr:
-            places = node.attr[_CLASS].list.s
-            places[:] = [_COLOCATED + other_node(one.removeprefix(_COLOCATED).decode()).encode() for one in places]
+    """Renames the nodes of a MetaGraphDef in place, and its signatures' tensors with them."""
+    _rename(meta_graph.graph_def.node, other_node)
+    for function in meta_graph.graph_def.library.function:
+        _rename_function(function)
     for signature in meta_graph.signature_def.values():
         for info in (*signature.inputs.values(), *signature.outputs.values()):
             info.name = other_node(info.name)
@@ -36,6 +33,28 @@ def rename_nodes(meta_graph: Any) -> None:
         if held.WhichOneof("kind") == "constant":
             held.constant.operation = other_node(held.constant.operation)
     _rename_collections(meta_graph)
+
+
+def _rename(nodes: Any, other: Callable[[str], str]) -> None:
+    for node in nodes:
+        node.name = other_node(node.name)
+        node.input[:] = map(other, node.input)
+        if _CLASS in node.attr:
+            places = node.attr[_CLASS].list.s
+            places[:] = [_COLOCATED + other_node(one.removeprefix(_COLOCATED).decode()).encode() for one in places]
+
+
+def _rename_function(function: Any) -> None:
+    """Renames the nodes inside a FunctionDef; its arguments and results are what its callers know it by."""
+    nodes = {node.name for node in function.node_def}
+
+    def other(name: str) -> str:
+        return other_node(name) if name.removeprefix("^").partition(":")[0] in nodes else name
+
+    _rename(function.node_def, other)
+    for results in (function.ret, function.control_ret):
+        for result, name in results.items():
+            results[result] = other(name)
 
 
 def _rename_collections(meta_graph: Any) -> None:

@@ -34,9 +34,9 @@ _NAMING = re.compile(
     r"""|key: (?P<row>\w+) of |named input: (?P<input>\w+)|equal to: (?P<equal>[\w,]+)|name: (?P<output>\w+) has"""
     r"""|\{(?P<set>[\w,]*)\}|parsing error: (?P<parsed>\w+)|found in signature: (?P<filter>\w+)"""
     r"""|key: \\?"(?P<debug>\w+)|\\?"(?P<member>\w+)\\?":"""
-    r"""|(?<!\}\})\{\{node (?P<node>[^}]+)|Node '(?P<init>\w+)|\bname: \\?"(?P<tensor>[^"\\]+)"""
+    r"""|\{\{node (?P<node>[^}]+)|Node '(?P<init>\w+)|\bname: \\?"(?P<tensor>[^"\\]+)"""
     # What tf.Example and a function of the graph call something is theirs; the others are English.
-    r"""|[Ff]eature: \w+|Key: \w+|node \S+|tensorflow/serving/\w+"""
+    r"""|[Ff]eature: \w+|Key: \w+|node [^\s}]+|tensorflow/serving/\w+"""
     r"""|\[x must be positive\]|\b(?:is|be|Missing) a\b"""
 )
 _OF_MODEL, _OF_SIGNATURE = {"model", "status"}, {"signature", "named", "graph", "key", "echoed"}
