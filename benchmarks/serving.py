@@ -1,6 +1,6 @@
 """Requests per second of `tfx-export serve` beside a bare echo on the same library, in one run.
 
-python -m benchmarks.serving [--rounds 5] [--requests 4000] [--models mlp sequence mobilenet transformer] [--rest]
+python -m benchmarks.serving [--rounds 5] [--requests 4000] [--models mlp sequence mobilenet transformer] [--rest] …
 
 Each server is a process of its own; rounds go forwards and backwards in turn. h2load (Debian: nghttp2-client) counts an
 answer with HTTP status 200 even where grpc-status is an error, so answers are held against the bundle's golden outputs
@@ -13,7 +13,7 @@ import statistics
 import tempfile
 import urllib.request
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +37,7 @@ from benchmarks.rounds import ROOT, machine, ratio
 from toolkit.core.artifact import GOLDEN, read_manifest
 from toolkit.core.golden import Case, read_golden
 from toolkit.core.store import newest
+from toolkit.measure.awake import cores_awake
 from toolkit.wire import rest_predict, rpc
 from toolkit.wire.messages import PredictRequest, Target
 
@@ -111,14 +112,20 @@ def main() -> int:
     parser.add_argument("--requests", type=int, default=4000)
     parser.add_argument("--models", nargs="+", default=["mlp", "sequence", "mobilenet", "transformer"])
     parser.add_argument("--rest", action="store_true", help="REST on 16 connections instead of gRPC")
+    parser.add_argument("--awake", action="store_true", help="idle cores may not sleep, which few machines in use do")
     given = parser.parse_args()
-    print(*machine(), sep="\n")
     held = True
-    for model in given.models:
-        with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-            plan = (_rest if given.rest else _grpc)(stack, _question(model), Path(folder) / "body")
-            held &= _compare(model, plan, given.requests, given.rounds)
+    with cores_awake() if given.awake else nullcontext("may sleep") as idle:
+        print(*machine(), f"idle cores: {idle}", sep="\n")
+        for model in given.models:
+            held &= _held(model, rest=given.rest, requests=given.requests, rounds=given.rounds)
     return 0 if held else 1
+
+
+def _held(model: str, *, rest: bool, requests: int, rounds: int) -> bool:
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        plan = (_rest if rest else _grpc)(stack, _question(model), Path(folder) / "body")
+        return _compare(model, plan, requests, rounds)
 
 
 def _question(model: str) -> Question:

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -45,6 +45,7 @@ class Times:
     ballast: bytes = b""
     artifact: str = "times"
     batching: BatchingParameters | None = None
+    rows_alone: Container[str] = ()
     signatures: Mapping[str, ServedSignature] = field(
         default_factory=lambda: {"serving_default": write_signature("serving_default", SIGNATURE)}
     )
