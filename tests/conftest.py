@@ -1,5 +1,6 @@
 """What every test shares; loads no TensorFlow, so that light tests stay light."""
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
 # Two cores shared with everything else make single examples slow by chance; the timeout of the whole test stays.
 settings.register_profile("house", deadline=None)
 settings.load_profile("house")
+
+
+def pytest_configure() -> None:
+    """A script may have put these tests in the background: SIGINT is ignored there, and in all that they start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

@@ -181,3 +181,31 @@ def test_calibration_that_raises_is_told_with_its_place(build: Build) -> None:
     assert parity.status == "fail"
     assert "calibration of 'classifier' failed: KeyError" in parity.reason
     assert Path(__file__).name in parity.reason
+
+
+def rounded_network() -> Any:
+    """The classifier as training with FakeQuant leaves it: everything is rounded to the steps of 8 bits already."""
+    import tensorflow as tf
+
+    class Rounded(tf.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = (tf.Variable(value) for value in weights())
+
+        def __call__(self, x: Any) -> Any:
+            rounded, narrow = tf.quantization.fake_quant_with_min_max_vars, {"narrow_range": True}
+            hidden = tf.nn.relu(rounded(x, -1.0, 1.0) @ rounded(self.first, -1.5, 1.5, **narrow))
+            return {"scores": rounded(rounded(hidden, 0.0, 4.0) @ rounded(self.second, -1.5, 1.5, **narrow), -6.0, 6.0)}
+
+    return Rounded()
+
+
+def test_what_was_trained_for_8_bits_keeps_its_ranges(build: Build) -> None:
+    spec = replace(MODEL, name="rounded", build=rounded_network, evaluate=None)
+    found = artifact(build(spec, ("saved_model", "tflite", "tflite-int8")), "tflite-int8")
+    assert found.parity.status == "pass"
+    assert not [note for note in found.notes if "FakeQuant" in note]
+    (check,) = found.parity.checks
+    scores = check.outputs["scores"]
+    assert scores.argmax_agreement == 1.0
+    assert scores.max_abs <= 1.01 * (6.0 - -6.0) / 255  # a step of the output's own, where a half rounds elsewhere

@@ -1,7 +1,6 @@
 """Starts the real command line in processes of its own, and ends what is left of them."""
 
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -19,8 +18,6 @@ def start(root: Path, project: Path) -> Iterator[Start]:
     started: list[subprocess.Popen[str]] = []
 
     def begin(*words: str, **streams: Any) -> subprocess.Popen[str]:
-        # Where a script put these tests in the background SIGINT is ignored, which the command would inherit.
-        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | streams
         process = subprocess.Popen(
             [sys.executable, "-m", "toolkit.cli.main", *words],
@@ -30,7 +27,6 @@ def start(root: Path, project: Path) -> Iterator[Start]:
             start_new_session=True,
             **streams,
         )
-        signal.signal(signal.SIGINT, before)
         started.append(process)
         return process
 

@@ -17,18 +17,13 @@ from toolkit.measure.load.crew import Glance
 
 
 def start(root: Path, *words: str, stderr: int = subprocess.PIPE) -> "subprocess.Popen[str]":
-    # What a shell runs in the background ignores an interrupt, and so would whatever that starts.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        return subprocess.Popen(
-            [sys.executable, "-m", "toolkit.cli.main", "load", *words],
-            stdout=subprocess.PIPE,
-            stderr=stderr,
-            text=True,
-            env=os.environ | {"PYTHONPATH": str(root)},
-        )
-    finally:
-        signal.signal(signal.SIGINT, before)
+    return subprocess.Popen(
+        [sys.executable, "-m", "toolkit.cli.main", "load", *words],
+        stdout=subprocess.PIPE,
+        stderr=stderr,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(root)},
+    )
 
 
 @pytest.mark.parametrize("load", [["--rate", "50"], ["--concurrency", "2"]])

@@ -24,6 +24,8 @@ from toolkit.graphs.census import STATE_WRITES, layers_of
 
 # A full-integer conversion of a loop kills the process while it calibrates (TensorFlow 2.21).
 _LOOPS = ("While", "StatelessWhile")
+# Where all becomes integers, the converter takes the ranges from the FakeQuant ops of a network trained for that.
+_LEFT_OUT = ("fake_quant",)
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def _export_whole(mode: Mode, traced: TracedModel, directory: Path) -> Sequence[
     refuse(traced)
     feeds = {name: _calibration(traced, name) if mode.calibrated else () for name in traced.functions}
     notes: list[str] = []
-    with sources(traced, "tflite", directory) as found:
+    with sources(traced, "tflite", directory, _LEFT_OUT if mode.calibrated else ()) as found:
         for name, source in found.items():
             content = _convert(mode, name, source, feeds[name], int8_io=bool(traced.settings.int8_io))
             (directory / f"{name}.tflite").write_bytes(content)

@@ -2,7 +2,7 @@
 
 import importlib
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
@@ -56,14 +56,14 @@ def rewrites_for(kind: str) -> tuple[Rewrite, ...]:
     return tuple(sorted((one for one in found if kind in one.formats), key=lambda one: (one.stage, one.name)))
 
 
-def needs_rewriting(graph_def: Any, kind: str) -> bool:
-    """Whether any rewrite has something to do in the graph as it was traced."""
-    return any(rewrite.wanted(graph_def) for rewrite in rewrites_for(kind))
+def needs_rewriting(graph_def: Any, kind: str, without: Collection[str] = ()) -> bool:
+    """Whether any rewrite but those named has something to do in the graph as it was traced."""
+    return any(rewrite.wanted(graph_def) for rewrite in rewrites_for(kind) if rewrite.name not in without)
 
 
-def rewritten(frozen: Frozen, kind: str) -> Frozen:
-    """The graph after all rewrites of a kind of format; its notes say what they changed."""
+def rewritten(frozen: Frozen, kind: str, without: Collection[str] = ()) -> Frozen:
+    """The graph after all rewrites of a kind of format but those named; its notes say what they changed."""
     for rewrite in rewrites_for(kind):
-        if rewrite.wanted(frozen.graph_def):
+        if rewrite.name not in without and rewrite.wanted(frozen.graph_def):
             frozen = rewrite.apply(frozen)
     return frozen

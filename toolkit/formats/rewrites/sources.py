@@ -1,6 +1,6 @@
 """Gives a converter that reads SavedModels one for each signature, rewritten where its graph needs it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,15 +31,24 @@ class Source:
 
 
 @contextmanager
-def sources(traced: TracedModel, kind: str, directory: Path) -> Iterator[Mapping[str, Source]]:
-    """The source of every signature for one kind of format; copies are below `directory` until the context ends."""
+def sources(
+    traced: TracedModel, kind: str, directory: Path, without: Collection[str] = ()
+) -> Iterator[Mapping[str, Source]]:
+    """The source of every signature for one kind of format; copies are below `directory` until the context ends.
+
+    Args:
+        traced: the model.
+        kind: the rewrites of which kind of format it goes through.
+        directory: where copies are made.
+        without: rewrites that this format does not want.
+    """
     with TemporaryDirectory(dir=directory) as folder:
         saved = traced.saved
         found = {}
         for at, (name, function) in enumerate(traced.functions.items()):
             fixed = traced.settings.fixed_batch
-            if fixed is not None or _rewritable(function, kind):
-                frozen = rewritten(freeze(function, name), kind)
+            if fixed is not None or _rewritable(function, kind, without):
+                frozen = rewritten(freeze(function, name), kind, without)
                 frozen = frozen if fixed is None else with_batch(frozen, _batched(traced, name), fixed)
                 own = Path(folder) / str(at)
                 found[name] = Source(own, resave(frozen, name, own), frozen.notes)
@@ -58,7 +67,7 @@ def _batched(traced: TracedModel, name: str) -> list[str]:
     return [key for key, spec in inputs.items() if spec.batched and key not in cut]
 
 
-def _rewritable(function: Any, kind: str) -> bool:
+def _rewritable(function: Any, kind: str, without: Collection[str]) -> bool:
     """A graph that keeps state is converted with its variables, which freezing would take away."""
     graph_def = function.graph.as_graph_def()
-    return needs_rewriting(graph_def, kind) and not layers_of(graph_def, *STATE_WRITES)
+    return needs_rewriting(graph_def, kind, without) and not layers_of(graph_def, *STATE_WRITES)
