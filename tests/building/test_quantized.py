@@ -209,3 +209,15 @@ def test_what_was_trained_for_8_bits_keeps_its_ranges(build: Build) -> None:
     scores = check.outputs["scores"]
     assert scores.argmax_agreement == 1.0
     assert scores.max_abs <= 1.01 * (6.0 - -6.0) / 255  # a step of the output's own, where a half rounds elsewhere
+
+
+def test_what_the_runtime_cannot_run_in_16_bits_is_left_out(build: Build) -> None:
+    import tensorflow as tf
+
+    def far(x: Any) -> Any:
+        return {"scores": tf.math.squared_difference(x @ weights()[0], 0.25, name="far")}
+
+    spec = replace(MODEL, name="far", build=lambda: tf.function(far), evaluate=None)
+    found = artifact(build(spec, ("saved_model", "tflite", "tflite-int16x8")), "tflite-int16x8")
+    assert found.parity.status == "skipped"
+    assert "SquaredDifference (layer far)" in found.parity.reason

@@ -20,7 +20,7 @@ from toolkit.formats.precision.calibration import calibration_of
 from toolkit.formats.precision.variant import variant_format
 from toolkit.formats.rewrites.sources import Source, sources
 from toolkit.formats.tflite import FORMAT, LACKS, refuse
-from toolkit.graphs.census import STATE_WRITES, layers_of
+from toolkit.graphs.census import STATE_WRITES, layers_of, ops_by_type
 
 # A full-integer conversion of a loop kills the process while it calibrates (TensorFlow 2.21).
 _LOOPS = ("While", "StatelessWhile")
@@ -36,11 +36,13 @@ class Mode:
         configure: sets the converter up.
         calibrated: whether it reads ranges from data.
         reads: the fields of ExportSettings that it heeds.
+        unsure: whether the converter gives files that LiteRT cannot run.
     """
 
     configure: Callable[[Any], None]
     calibrated: bool = False
     reads: tuple[str, ...] = ("fixed_batch",)
+    unsure: bool = False
 
 
 def _float16(converter: Any) -> None:
@@ -69,7 +71,7 @@ MODES = {
     "float16": Mode(_float16),
     "dynamic": Mode(_dynamic),
     "int8": Mode(_int8, calibrated=True, reads=("fixed_batch", "int8_io")),
-    "int16x8": Mode(_int16x8, calibrated=True),
+    "int16x8": Mode(_int16x8, calibrated=True, unsure=True),
 }
 
 
@@ -97,6 +99,8 @@ def _export_whole(mode: Mode, traced: TracedModel, directory: Path) -> Sequence[
     with sources(traced, "tflite", directory, _LEFT_OUT if mode.calibrated else ()) as found:
         for name, source in found.items():
             content = _convert(mode, name, source, feeds[name], int8_io=bool(traced.settings.int8_io))
+            if mode.unsure:
+                _refuse_what_does_not_run(name, source.function, content, feeds[name][0])
             (directory / f"{name}.tflite").write_bytes(content)
             notes += [note for note in source.notes if note not in notes]
             notes += [QuantizedEdges(name, edges_of(content))] if traced.settings.int8_io else []
@@ -145,6 +149,16 @@ def _convert(mode: Mode, name: str, source: Source, feeds: Sequence[Feed], *, in
     return content
 
 
+def _refuse_what_does_not_run(name: str, function: Any, content: bytes, feed: Feed) -> None:
+    """Some ops are converted to types that their kernels do not have, as SquaredDifference is (LiteRT 2)."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    try:
+        Interpreter(model_content=content).get_signature_runner(name)(**feed)
+    except (RuntimeError, ValueError) as error:  # what the interpreter raises of a file that it cannot run
+        raise _refusal(name, function, f"LiteRT says of the quantized file: {error}") from error
+
+
 def _representative(name: str, feeds: Sequence[Feed]) -> Iterator[tuple[str, Feed]]:
     for feed in feeds:
         yield name, feed
@@ -163,10 +177,11 @@ def _refuse_loops(name: str, function: Any) -> None:
 def _refusal(name: str, function: Any, text: str) -> ExportError:
     lines = [line.strip() for line in text.splitlines() if line.strip()] or ["no reason given"]
     telling = next((line for line in lines if "quantiz" in line.lower() or "error" in line.lower()), lines[0])
-    known = {node.op for node in function.graph.as_graph_def().node}
+    graph_def = function.graph.as_graph_def()
+    known = ops_by_type(graph_def)
     op = next((found for found in sorted(known, key=len, reverse=True) if found.lower() in telling.lower()), None)
     if op is not None:
-        layer = layers_of(function.graph.as_graph_def(), op)[op]
+        layer = layers_of(graph_def, op)[op]
         return UnsupportedError(
             f"TFLite does not quantize {op} (layer {layer}) of '{name}' so: {telling:.200}",
             hint="choose another variant",
