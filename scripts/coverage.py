@@ -31,7 +31,7 @@ against what is written down in `tests/zoo`, so that a loss and a gain are both 
 A SavedModel holds the very ops that eager runs. Where Grappler leaves them alone (`disable_meta_optimizer` of the
 Session), the graph-mode loader gives eager's answers bit for bit, error 0; `tests/zoo/test_bits.py` asks that of every
 model. Two with exact GELU differ in the last digit (2.4e-07) for a reason that was not found. With Grappler, as servers
-run, fused and reordered ops moved 10 of 89 models by 2e-06 at most.
+run, fused and reordered ops moved 10 of the 89 models that were tried by 2e-06 at most.
 
 {toolchain}.
 

@@ -30,6 +30,7 @@ def test_the_file_agrees_with_eager(case: Case, kind: str, tmp_path: Path) -> No
         assert [note for note in notes if "(layer " in note or "computes in float32" in note]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("case", "kind"), NEEDED, ids=named)
 def test_without_the_rewrite_it_does_not(
     case: Case, kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -141,7 +141,7 @@ def test_a_core_that_does_not_work_gives_way_to_the_public_api_and_the_report_sa
 ) -> None:
     monkeypatch.setattr(core_sender.CoreSender, "send", send)
     monkeypatch.setattr(sending, "_CHECK_TIMEOUT_S", 0.2)
-    monkeypatch.setattr(worker, "take_precedence", lambda: None)  # this process is the tests' own
+    monkeypatch.setattr(worker, "take_precedence", lambda **_: None)  # this process is the tests' own
     route = route_of("core", server.grpc_port)
     due = arrivals("constant", RATE, Bounds(0.1), 1)
     job = Job((route,), choose([1.0], [1], len(due), 1), tmp_path / "tape", len(due), 0.1, due)

@@ -9,6 +9,7 @@ import ctypes
 import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 _PR_SET_TIMERSLACK = 29
 _SLACK_NS = 1_000
@@ -43,18 +44,29 @@ class Pacer:
         return not self._stopped()
 
 
-def take_precedence() -> None:
-    """Has this thread, and those it starts, run before all others of its machine, where it may.
+def take_precedence(*, scheduled: bool) -> None:
+    """Has this process run before all others of its machine, where it may and while its requests have a schedule.
 
     A server there must not make the sends late: by its policy (sched(7)) a real-time thread runs the moment it wakes,
     while a nice one may have to wait for the slice of another to end, which is milliseconds. It takes no more of the
-    processor for it than its requests need, which is said.
+    processor for it than its requests need, which is said. Callers who wait for answers have no moment to miss: they
+    would only interrupt the server for each answer, where several could have come together.
     """
-    with contextlib.suppress(OSError, AttributeError):
-        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(os.sched_get_priority_min(os.SCHED_FIFO)))
-        return
-    with contextlib.suppress(OSError, AttributeError):
-        os.setpriority(os.PRIO_PROCESS, 0, _PRIORITY)
+    for thread in _threads():
+        with contextlib.suppress(OSError, AttributeError):  # not Linux, no right to it, or a thread that is over
+            policy = os.SCHED_FIFO if scheduled else os.SCHED_OTHER
+            os.sched_setscheduler(thread, policy, os.sched_param(os.sched_get_priority_min(policy)))
+            continue
+        with contextlib.suppress(OSError, AttributeError):
+            os.setpriority(os.PRIO_PROCESS, thread, _PRIORITY if scheduled else 0)
+
+
+def _threads() -> list[int]:
+    """Linux counts both by thread, and a thread begins as the one that made it; 0 is the one that asks."""
+    try:
+        return [int(thread.name) for thread in Path("/proc/self/task").iterdir()]
+    except OSError:
+        return [0]
 
 
 def sharpen_timers() -> None:

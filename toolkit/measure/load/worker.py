@@ -197,7 +197,7 @@ def run(job: Job, start_ns: int) -> Shift:
     """Carry out a job; everything about its requests is on the tape."""
     tape = Tape(job.tape, job.room)
     turn = Turn(job, tape)
-    take_precedence()  # before there are threads: Linux counts it by thread, and each begins as the one that made it
+    take_precedence(scheduled=job.due_ns is not None)  # before a sender starts threads of its own
     senders = _senders(job, turn)
     lost_before = _lost(senders)
     sharpen_timers()
