@@ -3,6 +3,6 @@
 set -euo pipefail
 source -- "$(dirname -- "${BASH_SOURCE[0]}")/setup.sh"
 
-need_debian chromium # draws the benchmark's page in a test
+need_debian chromium openssl # one draws pages in tests, the other makes certificates for them
 set_up requirements-dev.lock requirements.lock
 exec "$root/scripts/check" "$@"

@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import shutil
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,6 @@ from tests.serving.running import PATIENCE_S, Running, predict, running
 from toolkit.errors import UsageError
 from toolkit.serving.transports import TRANSPORTS
 
-pytestmark = pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates")
 Ask = Callable[[Running, Authority, Pair | None], None]
 
 

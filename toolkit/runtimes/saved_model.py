@@ -82,7 +82,7 @@ def _acquire(key: _Key) -> _Loaded:
             if shared.loaded is None:
                 shared.loaded = _load(*key)
             return shared.loaded
-    except BaseException:
+    except BaseException:  # whatever ended it, an interrupt too: this user is gone, and the caller hears of it
         _release(key)
         raise
 

@@ -2,9 +2,7 @@
 
 import asyncio
 import logging
-import queue
 import socket
-import threading
 from collections.abc import Awaitable, Callable, Sequence
 from functools import cache, partial
 from typing import Any
@@ -13,6 +11,7 @@ import uvicorn
 import uvloop
 from uvicorn.server import ServerState
 
+from toolkit.core.selfcheck import Say, fault_in_time
 from toolkit.serving.paces import Paces
 from toolkit.serving.rest_calls import Asked
 from toolkit.serving.rest_short import ShortCalls
@@ -44,26 +43,17 @@ def protocol_of(short: ShortCalls) -> Any:
 @cache
 def self_check() -> str | None:
     """What is wrong with the direct connections on this machine; None where answers come back as they should."""
-    faults: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     # It overrides what is not uvicorn's public interface: a loop that never ends is one of the ways to fail. And who
     # starts a server may be in a loop of its own.
-    thread = threading.Thread(target=_check, args=(faults,), name="rest-check", daemon=True)
-    thread.start()
-    try:
-        return faults.get(timeout=2 * _CHECK_TIMEOUT_S)
-    except queue.Empty:
-        return f"no end in {2 * _CHECK_TIMEOUT_S:.0f} s"
+    return fault_in_time(_check, 2 * _CHECK_TIMEOUT_S, "rest-check")
 
 
-def _check(faults: "queue.SimpleQueue[str | None]") -> None:
+def _check(say: Say) -> None:
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            fault = runner.run(_fault())
+            say(runner.run(_fault()))
     except TimeoutError:
-        fault = f"no answer in {_CHECK_TIMEOUT_S:.0f} s"
-    except Exception as error:  # noqa: BLE001  # whatever another uvicorn does differently
-        fault = f"{type(error).__name__}: {error}"
-    faults.put(fault)
+        say(f"no answer in {_CHECK_TIMEOUT_S:.0f} s")
 
 
 async def _fault() -> str | None:

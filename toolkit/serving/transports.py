@@ -1,7 +1,6 @@
 """Which of the two gRPC transports a server takes: the fast one, where it works with the grpcio that is installed."""
 
 import logging
-import queue
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Any
 
 import grpc
 
+from toolkit.core.selfcheck import Say, fault_in_time
 from toolkit.serving.metrics import Metrics
 from toolkit.serving.rpc_calls import Answering, Asked, RpcAnswer
 from toolkit.serving.rpc_server import RpcListening, RpcServer
@@ -41,17 +41,11 @@ def rpc_server(transport: str) -> Callable[[Answering, RpcListening, Capacity], 
 @cache
 def self_check() -> str | None:
     """What is wrong with the fast transport on this machine; None where calls come back as they should."""
-    faults: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     # It leans on what is not grpcio's public interface: a call that never comes back is one of the ways to fail.
-    thread = threading.Thread(target=_check, args=(faults,), name="rpc-check", daemon=True)
-    thread.start()
-    try:
-        return faults.get(timeout=_CHECK_TIMEOUT_S)
-    except queue.Empty:
-        return f"no answer in {_CHECK_TIMEOUT_S:.0f} s"
+    return fault_in_time(_check, _CHECK_TIMEOUT_S, "rpc-check")
 
 
-def _check(faults: "queue.SimpleQueue[str | None]") -> None:
+def _check(say: Say) -> None:
     server = None
     try:
         from toolkit.serving.fast_rpc_server import FastRpcServer
@@ -63,7 +57,7 @@ def _check(faults: "queue.SimpleQueue[str | None]") -> None:
         server.stop(0.0)
     except Exception as error:  # noqa: BLE001  # whatever another grpcio does differently
         fault = f"{type(error).__name__}: {error}"
-    faults.put(fault)
+    say(fault)
     if fault is not None:
         # The core waits for all that it was asked, in the midst of whatever frees its objects, even as a process ends.
         # So a server that broke is never freed: this thread keeps it.

@@ -1,7 +1,6 @@
 """The command line of `load`: its exit codes, what it writes, what it takes for bad input, each said in one line."""
 
 import json
-import shutil
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -202,7 +201,6 @@ def test_nobody_there_and_nobody_who_speaks_end_with_four(scheme: str, capsys: p
     assert [line.partition(":")[0] for line in lines] == ["error", "hint"] * 2
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates")
 @pytest.mark.parametrize("scheme", ["grpcs", "https"])
 def test_a_certificate_of_a_stranger_ends_with_four(
     scheme: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -1,6 +1,5 @@
 """Real workers against a real server: every protocol, mixed traffic, errors, wrong answers; nothing here is timed."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -110,7 +109,6 @@ def test_a_unix_socket_is_a_way_like_any_other(loaded: Loaded, tmp_path: Path) -
     assert len(point.corrected_ns) == 30
 
 
-@pytest.mark.skipif(shutil.which("openssl") is None, reason="openssl makes the certificates")
 def test_tls_is_used_and_a_stranger_is_refused_in_one_line(loaded: Loaded, tmp_path: Path) -> None:
     trusted, stranger = Authority.make(tmp_path, "trusted"), Authority.make(tmp_path, "stranger")
     config = write_ssl_config(tmp_path / "ssl.config", trusted.sign("server"))

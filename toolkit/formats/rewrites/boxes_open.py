@@ -6,49 +6,33 @@ from typing import Any
 from toolkit.formats.rewrites.replacing import replacing
 from toolkit.formats.rewrites.retrace import Replacement, Step
 
+_INPUTS = ("boxes", "scores", "max_output_size", "iou_threshold", "score_threshold", "soft_nms_sigma")
+
 
 def _v3(step: Step) -> Sequence[Any]:
-    kept, count = _v4_op(step)
+    kept, count = _padded(step, "NonMaxSuppressionV4")
     return [kept[:count]]
 
 
 def _v4(step: Step) -> Sequence[Any] | None:
     if step.attr("pad_to_max_output_size"):
         return None
-    kept, count = _v4_op(step)
+    kept, count = _padded(step, "NonMaxSuppressionV4")
     return [kept[:count], count]
 
 
-def _v4_op(step: Step) -> Any:
-    import tensorflow as tf
-
-    boxes, scores, most, limit, least = step.inputs
-    return tf.raw_ops.NonMaxSuppressionV4(
-        boxes=boxes,
-        scores=scores,
-        max_output_size=most,
-        iou_threshold=limit,
-        score_threshold=least,
-        pad_to_max_output_size=True,
-    )
-
-
 def _v5(step: Step) -> Sequence[Any] | None:
-    import tensorflow as tf
-
     if step.attr("pad_to_max_output_size"):
         return None
-    boxes, scores, most, limit, least, sigma = step.inputs
-    kept, values, count = tf.raw_ops.NonMaxSuppressionV5(
-        boxes=boxes,
-        scores=scores,
-        max_output_size=most,
-        iou_threshold=limit,
-        score_threshold=least,
-        soft_nms_sigma=sigma,
-        pad_to_max_output_size=True,
-    )
+    kept, values, count = _padded(step, "NonMaxSuppressionV5")
     return [kept[:count], values[:count], count]
+
+
+def _padded(step: Step, op: str) -> Any:
+    import tensorflow as tf
+
+    inputs = dict(zip(_INPUTS, step.inputs, strict=False))  # what only V5 has is last
+    return getattr(tf.raw_ops, op)(**inputs, pad_to_max_output_size=True)
 
 
 TABLE: dict[str, Replacement] = {

@@ -1,12 +1,12 @@
 """What carries requests to an endpoint, and who hears of them: chosen by protocol, once, by what works here."""
 
 import queue
-import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any, Protocol
 
+from toolkit.core.selfcheck import Say, fault_in_time
 from toolkit.measure.load import outcomes
 from toolkit.wire.messages import Endpoint
 from toolkit.wire.messages import Protocol as Wire
@@ -69,34 +69,26 @@ def client_of(protocol: Wire) -> str:
 @cache
 def self_check() -> str | None:
     """What is wrong with the sender on grpcio's core in this process; None where calls come back as they should."""
-    faults: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     # It leans on what is not grpcio's public interface: a call that never comes back is one of the ways to fail.
-    threading.Thread(target=_check, args=(faults,), name="load-check", daemon=True).start()
-    try:
-        return faults.get(timeout=2 * _CHECK_TIMEOUT_S)
-    except queue.Empty:
-        return f"no end in {2 * _CHECK_TIMEOUT_S:.0f} s"
+    return fault_in_time(_check, 2 * _CHECK_TIMEOUT_S, "load-check")
 
 
-def _check(faults: "queue.SimpleQueue[str | None]") -> None:
-    try:
-        import grpc
+def _check(say: Say) -> None:
+    import grpc
 
-        from toolkit.measure.load.core_sender import CoreSender
+    from toolkit.measure.load.core_sender import CoreSender
 
-        with ThreadPoolExecutor(1) as pool:
-            server = grpc.server(pool, handlers=(_Echo(),))
-            port = server.add_insecure_port("127.0.0.1:0")
-            server.start()
-            heard = _Heard()
-            sender = CoreSender(Endpoint(f"127.0.0.1:{port}", Wire.GRPC), 1, _CHECK_TIMEOUT_S, heard)
-            fault = _fault_of(sender, heard)
-            faults.put(fault)
-            if fault is None:
-                sender.close()  # one that broke may not come back from it
-            server.stop(0.0).wait(_CHECK_TIMEOUT_S)
-    except Exception as error:  # noqa: BLE001  # whatever another grpcio does differently
-        faults.put(f"{type(error).__name__}: {error}")
+    with ThreadPoolExecutor(1) as pool:
+        server = grpc.server(pool, handlers=(_Echo(),))
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        heard = _Heard()
+        sender = CoreSender(Endpoint(f"127.0.0.1:{port}", Wire.GRPC), 1, _CHECK_TIMEOUT_S, heard)
+        fault = _fault_of(sender, heard)
+        say(fault)
+        if fault is None:
+            sender.close()  # one that broke may not come back from it
+        server.stop(0.0).wait(_CHECK_TIMEOUT_S)
 
 
 def _fault_of(sender: Sender, heard: "_Heard") -> str | None:
