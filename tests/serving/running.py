@@ -37,8 +37,10 @@ class HeldModel:
     signatures: Mapping[str, ServedSignature] = field(default_factory=lambda: SIGNATURES)
     batching: BatchingParameters | None = None
     rows_alone: Container[str] = ()
+    computes: bool = False
     gate: threading.Event = field(default_factory=threading.Event)
     inside: int = 0
+    most_inside: int = 0
     runs: int = 0
     changed: threading.Condition = field(default_factory=threading.Condition)
 
@@ -47,12 +49,13 @@ class HeldModel:
         return self
 
     def able(self, signature: str, feed: Feed) -> Sequence[Able]:
-        return (Able(self.artifact, partial(self.run, signature)),)
+        return (Able(self.artifact, partial(self.run, signature), self.computes, self.computes),)
 
     def run(self, signature: str, feed: Feed) -> Outputs:
         with self.changed:
             self.inside += 1
             self.runs += 1
+            self.most_inside = max(self.most_inside, self.inside)
             self.changed.notify_all()
         try:
             assert self.gate.wait(PATIENCE_S)

@@ -1,7 +1,7 @@
 """The fast transport is taken where it works, and the public one, with a word about it, where it does not."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -33,13 +33,13 @@ def raises(*_: Any) -> None:
     raise AttributeError("no such thing in this grpcio")
 
 
-def answers_nothing(*_: Any) -> RpcAnswer:
-    return RpcAnswer(b"", None, ())
+def answers_nothing(_: Any, calls: Sequence[Any], __: int) -> list[tuple[Any, RpcAnswer]]:
+    return [(call, RpcAnswer(b"", None, ())) for call in calls]
 
 
 @pytest.mark.parametrize(
     ("broken", "instead", "said"),
-    [("_ask", raises, "no such thing"), ("_answer", answers_nothing, "came back as"), ("_arrived", raises, "")],
+    [("_ask", raises, "no such thing"), ("_answers", answers_nothing, "came back as"), ("_arrived", raises, "")],
 )
 def test_the_public_one_is_taken_where_the_fast_one_is_broken(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broken: str, instead: Any, said: str

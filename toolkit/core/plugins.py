@@ -62,6 +62,7 @@ class Runtime:
         faults: what is wrong with a file that opening and running it may not show; empty when nothing is.
         judges: whether it is one of the runtimes that an artifact must agree in before it is published.
         concurrent: whether one of its runners may be called from several threads at once.
+        computes: whether a call of it, given one thread, keeps a core busy from start to end: it waits for nothing.
         libraries: the modules that it needs, which a measured cold start imports first.
     """
 
@@ -71,6 +72,7 @@ class Runtime:
     faults: Callable[[Opening], Sequence[str]] = _no_faults
     judges: bool = True
     concurrent: bool = True
+    computes: bool = False
     libraries: tuple[str, ...] = ()
 
 

@@ -90,4 +90,6 @@ def _spec(value: Any) -> TensorSpec:
     return TensorSpec(_TYPES.get(kind, kind), shape)
 
 
-RUNTIME = Runtime(name="onnx", opens=("onnx",), open=open_runner, faults=faults, libraries=("onnxruntime",))
+RUNTIME = Runtime(
+    name="onnx", opens=("onnx",), open=open_runner, faults=faults, computes=True, libraries=("onnxruntime",)
+)

@@ -120,5 +120,6 @@ RUNTIME = Runtime(
     open=open_runner,
     faults=faults,
     concurrent=False,
+    computes=True,
     libraries=("ai_edge_litert.interpreter",),
 )

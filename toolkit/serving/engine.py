@@ -91,12 +91,14 @@ class _Known:
     Args:
         defaults: inputs that the form leaves out.
         merged: what runs several of them together, where they may be.
+        computes: whether a call keeps a core busy from start to end.
     """
 
     target: Target
     run: Run
     defaults: Feed
     merged: Merged | None = None
+    computes: bool = False
 
 
 @dataclass(slots=True)
@@ -108,6 +110,8 @@ class Prepared:
     target: Target
     run: Run
     feed: Feed
+    merged: Merged | None = None
+    computes: bool = False
 
 
 @dataclass(frozen=True)
@@ -165,7 +169,7 @@ class Engine:
             if known.defaults:
                 feed.update(known.defaults)
             timing.parse_ns += time.perf_counter_ns() - started_ns
-            return Prepared(target.model, version, known.target, known.run, feed)
+            return Prepared(target.model, version, known.target, known.run, feed, known.merged, known.computes)
         except BaseException:
             self.library.release(target.model, version)
             raise
@@ -218,7 +222,10 @@ class Engine:
             request = form.request(body)
             plan = plan_predict(lease.servable.signatures, request, check_method=self.check_methods)
         defaults = {name: array for name, array in plan.feed.items() if name not in request.feed}
-        return _Known(lease.target, self.runs.bind(lease, plan), defaults)
+        run, best = self.runs.bind(lease, plan), lease.servable.able(plan.signature.name, plan.feed)[0]
+        # One that is lent to a call at a time allocates anew for every other number of rows.
+        merged = merged_of(self.together, lease, plan) if best.concurrent else None
+        return _Known(lease.target, run, defaults, merged, best.computes)
 
     def run(self, prepared: Prepared, timing: Timing) -> PredictResponse:
         """The second half."""
@@ -226,6 +233,13 @@ class Engine:
             return PredictResponse(prepared.target, prepared.run(prepared.feed, timing))
         finally:
             self.library.release(prepared.model, prepared.version)
+
+    def run_merged(self, merged: Merged, group: Sequence[Prepared], timings: Sequence[Timing]) -> list[PredictResponse]:
+        """The second half of requests of one form, as one batch; where this raises, each has still to be run."""
+        outputs = merged.run_each([prepared.feed for prepared in group], timings)
+        for prepared in group:
+            self.library.release(prepared.model, prepared.version)
+        return [PredictResponse(prepared.target, found) for prepared, found in zip(group, outputs, strict=True)]
 
     def classify(self, request: ExamplesRequest, timing: Timing) -> ClassifyResponse:
         """Classify."""

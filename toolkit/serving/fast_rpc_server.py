@@ -8,9 +8,10 @@ not public, so transports.py asks `self_check` before it takes this one.
 
 import logging
 import math
+import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +19,7 @@ from grpc import _server as grpcio
 from grpc._cython import cygrpc
 
 from toolkit.serving.eager_polling import EagerPolling
+from toolkit.serving.lanes import Lane
 from toolkit.serving.paces import Pace, Paces
 from toolkit.serving.rpc_calls import RETRY_HINT, Asked, RpcAnswer
 from toolkit.serving.rpc_server import RpcServer
@@ -34,6 +36,7 @@ _ASKED_AHEAD, _ASKED_AT_LEAST = 32, 16
 _TAKEN_TOGETHER = 256
 _STARTED = grpcio._ServerStage.STARTED
 _AT_ONCE = 0.0
+_CORES = os.cpu_count() or 1
 _NO_FLAGS = 0
 _NOTHING_SENT = rpc.RpcStatus(Code.UNIMPLEMENTED, f'"{rpc.PREDICT}" requires exactly one request message.')
 
@@ -224,28 +227,49 @@ class FastRpcServer(RpcServer):
                 return
         call.body, call.pooled = body, _Pooled()
         call.core.start_server_batch((cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS),), _Step(self._closed, call))
-        self._running.submit(self._work, call, call.pooled)
+        if call.pace is not None and call.pace.lane is not None:
+            call.pace.lane.add(call)
+        else:
+            self._running.submit(self._work, (call,))
 
-    def _work(self, call: _Call, pooled: _Pooled) -> None:
-        """Answers a call on the pool, unless nobody waits for it any more."""
-        if pooled.over:
-            return
+    def _work(self, calls: Sequence[_Call]) -> None:
+        """Answers calls on the pool, those that somebody still waits for."""
         started_ns = time.perf_counter_ns()
-        answer = self._answer(call, started_ns)
-        if call.pace is not None:
-            call.pace.ran_pooled(time.perf_counter_ns() - started_ns)
-        with pooled.lock:
-            if not pooled.over:
-                pooled.due += 1
-                call.core.start_server_batch(self._operations(answer), _Step(self._reported, call))
+        due = [call for call in calls if call.pooled is not None and not call.pooled.over]
+        for call, answer in self._answers(due, started_ns):
+            pooled = call.pooled
+            assert pooled is not None
+            with pooled.lock:
+                if not pooled.over:
+                    pooled.due += 1
+                    call.core.start_server_batch(self._operations(answer), _Step(self._reported, call))
+        for call in due:
+            if call.pace is not None:
+                call.pace.ran_pooled((time.perf_counter_ns() - started_ns) // len(due))
+                self._assign(call.asked, call.pace)
 
-    def _answer(self, call: _Call, now_ns: int) -> RpcAnswer:
-        if call.deadline_ns is not None and call.deadline_ns <= now_ns:
-            return self._late()
-        if call.asked is not None:
-            return self.calls.answer_together((call.asked,))[0]
-        timing = Timing(queue_ns=now_ns - call.arrived_ns, deadline_ns=call.deadline_ns)
-        return self.calls.answer(rpc.PREDICT, call.body, timing)
+    def _assign(self, asked: Asked | None, pace: Pace) -> None:
+        """Calls whose runtime computes from start to end wait for a core; for the others threads are enough."""
+        prepared = asked and asked.prepared
+        if prepared is None or not prepared.computes or not self.capacity.inline:
+            pace.lane = None
+            return
+        if pace.lane is None:
+            pace.lane = Lane(self._running, _CORES, self._work)
+        pace.lane.joins = prepared.merged is not None
+
+    def _answers(self, calls: Sequence[_Call], now_ns: int) -> Iterator[tuple[_Call, RpcAnswer]]:
+        usual: list[_Call] = []
+        for call in calls:
+            if call.deadline_ns is not None and call.deadline_ns <= now_ns:
+                yield call, self._late()
+            elif call.asked is not None:
+                usual.append(call)
+            else:
+                timing = Timing(queue_ns=now_ns - call.arrived_ns, deadline_ns=call.deadline_ns)
+                yield call, self.calls.answer(rpc.PREDICT, call.body, timing)
+        answers = self.calls.answer_together([call.asked for call in usual if call.asked is not None])
+        yield from zip(usual, answers, strict=True)
 
     def _late(self) -> RpcAnswer:
         self.calls.metrics.refuse("GRPC", "deadline passed")

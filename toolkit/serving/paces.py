@@ -1,7 +1,9 @@
 """How long the calls of each kind take of late: which of them may run on the thread that all others wait for."""
 
 from dataclasses import dataclass, field
+from typing import Any
 
+from toolkit.serving.lanes import Lane
 from toolkit.wire.fast_predict import Kind
 
 # Below this, handing a call to another thread and back costs more than the call (docs/performance.md).
@@ -26,12 +28,14 @@ class Pace:
         slow: how many in a row took too long there.
         pooled: how many calls go to the pool before the next one there; the first one ever, often cold, does.
         least_pooled_ns: the best of those.
+        lane: where calls on the pool wait for a core; None where they may run as many at a time as it has threads.
     """
 
     usual_ns: int = 0
     slow: int = 0
     pooled: int = 1
     least_pooled_ns: int = LONG_NS
+    lane: Lane[Any] | None = None
 
     @property
     def short(self) -> bool:
@@ -53,7 +57,8 @@ class Pace:
         """A call took so long on the pool."""
         self.least_pooled_ns = min(self.least_pooled_ns, took_ns)
         self.pooled = max(0, self.pooled - 1)
-        if not self.pooled and self.least_pooled_ns >= LONG_NS:
+        # In a lane no more of them run than there are cores: there a time is what it looks like.
+        if not self.pooled and self.least_pooled_ns >= (2 * SHORT_NS if self.lane is not None else LONG_NS):
             self.pooled = _CALLS_BETWEEN_TRIALS
 
 

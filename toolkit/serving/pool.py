@@ -33,18 +33,23 @@ class BoundedPool(ThreadPoolExecutor):
 
     def submit(self, function: Callable[..., Any], /, *args: Any, **options: Any) -> Future[Any]:
         """Runs the function on a thread as soon as one is free."""
-        self._add(1)
+        self.hold(1)
         try:
             future = super().submit(function, *args, **options)
         except RuntimeError:
-            self._add(-1)
+            self.hold(-1)
             raise
         future.add_done_callback(self._done)
         return future
 
-    def _done(self, _: Future[Any]) -> None:
-        self._add(-1)
+    def submit_unheld(self, function: Callable[[], Any]) -> None:
+        """The same for a function whose requests are counted by themselves, one `hold` each."""
+        super().submit(function)
 
-    def _add(self, change: int) -> None:
+    def _done(self, _: Future[Any]) -> None:
+        self.hold(-1)
+
+    def hold(self, change: int) -> None:
+        """So many more requests, or fewer, are worked on or wait."""
         with self._counting:
             self._held += change

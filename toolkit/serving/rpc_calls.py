@@ -2,12 +2,13 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from toolkit.errors import Fault, ServingError, ToolkitError
 from toolkit.serving.engine import Engine, Prepared
+from toolkit.serving.merging import Merged
 from toolkit.serving.metrics import Metrics, Observation
 from toolkit.serving.timing import Timing
 from toolkit.wire import rpc, rpc_examples, rpc_models
@@ -19,6 +20,7 @@ from toolkit.wire.rpc import RpcStatus
 
 log = logging.getLogger(__name__)
 # What a well-behaved client waits before it tries again (gRFC A6).
+_ROOM_NS = 100_000_000  # a call with less time left runs by itself
 RETRY_HINT = (("grpc-retry-pushback-ms", "50"),)
 
 
@@ -116,14 +118,32 @@ class RpcCalls:
         cache: taking turns for every single call makes all of them nearly twice as slow (docs/performance.md).
         """
         started_ns = time.perf_counter_ns()
-        for step in (self._prepare, self._run, self._write):
-            for asked in calls:
-                if asked.status is None:
-                    try:
-                        step(asked)
-                    except Exception as error:  # noqa: BLE001  # one request must not end the server
-                        asked.status = _status_of(rpc.PREDICT, error)
+        self._each(self._prepare, calls)
+        if len(calls) > 1:
+            for merged, group in _alike(calls, started_ns):
+                self._run_merged(merged, group)
+        self._each(self._run, [asked for asked in calls if asked.response is None])
+        self._each(self._write, calls)
         return [self._answer_of(asked, started_ns) for asked in calls]
+
+    def _each(self, step: Callable[[Asked], None], calls: Sequence[Asked]) -> None:
+        for asked in calls:
+            if asked.status is None:
+                try:
+                    step(asked)
+                except Exception as error:  # noqa: BLE001  # one request must not end the server
+                    asked.status = _status_of(rpc.PREDICT, error)
+
+    def _run_merged(self, merged: Merged, group: Sequence[Asked]) -> None:
+        """Runs calls as one batch; where that fails none has an answer, and each is run by itself."""
+        prepared = [asked.prepared for asked in group if asked.prepared is not None]
+        try:
+            responses = self.engine.run_merged(merged, prepared, [asked.timing for asked in group])
+        except Exception as error:  # noqa: BLE001  # whatever it is, it is said to the one whose fault it is
+            log.debug("a batch of %d is taken apart: %s", len(group), error)
+            return
+        for asked, response in zip(group, responses, strict=True):
+            asked.response = response
 
     def _answer_of(self, asked: Asked, started_ns: int) -> RpcAnswer:
         now_ns, timing = time.perf_counter_ns(), asked.timing
@@ -163,6 +183,20 @@ class RpcCalls:
     def knows(method: str) -> bool:
         """Whether this is one of the methods."""
         return method in _METHODS
+
+
+def _alike(calls: Sequence[Asked], now_ns: int) -> Iterator[tuple[Merged, Sequence[Asked]]]:
+    """Those that may be run as one batch, at least two at a time."""
+    found: dict[Merged, list[Asked]] = {}
+    for asked in calls:
+        merged, deadline_ns = asked.prepared and asked.prepared.merged, asked.timing.deadline_ns
+        if merged is None or (deadline_ns is not None and deadline_ns - now_ns < _ROOM_NS):
+            continue
+        group = found.setdefault(merged, [])
+        group.append(asked)
+        if len(group) == merged.most:
+            yield merged, found.pop(merged)
+    yield from ((merged, group) for merged, group in found.items() if len(group) > 1)
 
 
 def _status_of(method: str, error: Exception) -> RpcStatus:

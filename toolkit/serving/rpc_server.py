@@ -23,6 +23,8 @@ _STATUS = {Code(status.value[0]): status for status in grpc.StatusCode}
 _PATIENT_THREADS = 64
 _PROMPT_THREADS = 2
 _UNBOUNDED = 2**31 - 1
+# A picture comes in one frame, not in seven: 3 % less CPU (docs/performance.md).
+_FRAME_BYTES = 2**18
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class RpcServer:
         self._prompt = ThreadPoolExecutor(_PROMPT_THREADS, thread_name_prefix="rpc-prompt")
         arguments = {
             "grpc.so_reuseport": 0,
+            "grpc.http2.max_frame_size": _FRAME_BYTES,
             "grpc.max_receive_message_length": capacity.max_message_bytes,
             "grpc.max_send_message_length": -1,
             # The core's own bounds end a call without a word of why; max_queue is ours.

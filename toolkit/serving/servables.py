@@ -29,6 +29,8 @@ class Able(NamedTuple):
 
     artifact: str
     run: Callable[[Feed], Outputs]
+    computes: bool = False  # whether a call keeps a core busy from start to end
+    concurrent: bool = False  # whether several calls share one runner
 
 
 class Answered(NamedTuple):
@@ -154,7 +156,7 @@ class OpenedServable:
     def able(self, signature: str, feed: Feed) -> Sequence[Able]:
         """The one artifact."""
         pool = self._pools.get(signature) or self.open(signature)
-        return (Able(self.artifact, pool.run),)
+        return (Able(self.artifact, pool.run, self.runtime.computes, self.runtime.concurrent),)
 
     def run(self, signature: str, feed: Feed) -> Outputs:
         """All outputs of a signature."""
