@@ -250,7 +250,7 @@ class FastRpcServer(RpcServer):
 
     def _assign(self, asked: Asked | None, pace: Pace) -> None:
         """Calls whose runtime computes from start to end wait for a core; for the others threads are enough."""
-        prepared = asked and asked.prepared
+        prepared = None if asked is None else asked.prepared
         if prepared is None or not prepared.computes or not self.capacity.inline:
             pace.lane = None
             return

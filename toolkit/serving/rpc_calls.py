@@ -189,7 +189,8 @@ def _alike(calls: Sequence[Asked], now_ns: int) -> Iterator[tuple[Merged, Sequen
     """Those that may be run as one batch, at least two at a time."""
     found: dict[Merged, list[Asked]] = {}
     for asked in calls:
-        merged, deadline_ns = asked.prepared and asked.prepared.merged, asked.timing.deadline_ns
+        merged = None if asked.prepared is None else asked.prepared.merged
+        deadline_ns = asked.timing.deadline_ns
         if merged is None or (deadline_ns is not None and deadline_ns - now_ns < _ROOM_NS):
             continue
         group = found.setdefault(merged, [])
