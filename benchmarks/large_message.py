@@ -18,7 +18,7 @@ import numpy as np
 
 from benchmarks.loads import Asking, Load, Side, measure, over_grpc, started
 from benchmarks.rounds import machine, python, ratio, verdict
-from toolkit.serving.transports import FAST, PUBLIC
+from toolkit.serving.transport import FAST, PUBLIC
 from toolkit.wire import rpc
 from toolkit.wire.messages import PredictRequest, Target
 

@@ -10,12 +10,16 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from toolkit.serving.core_listener import choose_polled_sockets
+
 if TYPE_CHECKING:
     from toolkit.building.isolate import Isolated
 
 # Two cores shared with everything else make single examples slow by chance; the timeout of the whole test stays.
 settings.register_profile("house", deadline=None)
 settings.load_profile("house")
+# As `tfx-export serve` does it, and before any test loads grpcio.
+choose_polled_sockets()
 
 
 def pytest_configure() -> None:

@@ -3,7 +3,7 @@
 import importlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -22,7 +22,7 @@ from toolkit.core.runner import FunctionRunner
 from toolkit.core.tensors import Feed, Outputs, Signature, TensorSpec
 from toolkit.errors import Fault, ParityError, RunError, ServingError
 from toolkit.serving.fastest import Choice, FastestServable, choose, open_fastest
-from toolkit.serving.servables import Loading, load_servable
+from toolkit.serving.servables import Able, Loading, load_servable
 from toolkit.wire.signatures import write_signature
 
 ROWS = Signature({"x": TensorSpec("float32", (None, 2))}, {"y": TensorSpec("float32", (None, 2))})
@@ -48,6 +48,10 @@ class Timed(FakeServable):
     row_s: float = 0.0
     runs: int = 0
     refuses: bool = False
+    shared: bool = False
+
+    def able(self, signature: str, feed: Feed) -> Sequence[Able]:
+        return (Able(self.artifact, partial(self.run, signature), concurrent=self.shared),)
 
     def run(self, signature: str, feed: Feed) -> Outputs:
         if self.refuses:
@@ -90,6 +94,17 @@ def test_each_batch_size_is_answered_by_what_was_fastest_for_it(
     chosen = choose(manifest_of({"s": Behaviour()}), cases_of("s", *order), candidates_of(clock, costs), clock)["s"]
     assert [(one.rows, one.artifact) for one in chosen] == [(one.rows, one.artifact) for one in expected]
     assert [one.median_s for one in chosen] == pytest.approx([one.median_s for one in expected])
+
+
+@pytest.mark.parametrize(("shared_s", "expected"), [(0.0109, "shared"), (0.0111, "lent"), (0.009, "shared")])
+def test_of_two_about_as_fast_the_one_that_callers_share_answers(shared_s: float, expected: str) -> None:
+    clock = Clock()
+    candidates = candidates_of(clock, {"lent": (0.01, 0.0), "shared": (shared_s, 0.0)})
+    candidates["shared"].shared = True
+
+    chosen = choose(manifest_of({"s": Behaviour()}), cases_of("s", 1), candidates, clock)
+
+    assert [one.artifact for one in chosen["s"]] == [expected]
 
 
 def test_a_slow_model_is_measured_with_fewer_calls() -> None:

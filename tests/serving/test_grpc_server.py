@@ -17,7 +17,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from tests.serving.running import PATIENCE_S, TARGET, Running, at_once, predict, predict_body, running
 from toolkit.errors import UnavailableError
-from toolkit.serving.transports import TRANSPORTS
+from toolkit.serving.transport import TRANSPORTS
 from toolkit.wire import protos, rpc
 from toolkit.wire.messages import PredictRequest
 

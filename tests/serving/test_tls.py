@@ -12,7 +12,7 @@ import pytest
 from tests.serving.authority import Authority, Pair, write_ssl_config
 from tests.serving.running import PATIENCE_S, Running, predict, running
 from toolkit.errors import UsageError
-from toolkit.serving.transports import TRANSPORTS
+from toolkit.serving.transport import TRANSPORTS
 
 Ask = Callable[[Running, Authority, Pair | None], None]
 

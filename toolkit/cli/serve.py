@@ -13,7 +13,9 @@ import click
 from toolkit import __version__
 from toolkit.cli.durations import DURATION
 from toolkit.cli.output import Answer, Output
+from toolkit.serving.core_listener import choose_polled_sockets
 from toolkit.serving.flags import FLAGS, Flag, Kind, explicit_bools
+from toolkit.serving.transport import PUBLIC
 
 _TYPES: dict[Kind, Any] = {
     Kind.BOOL: click.BOOL,
@@ -55,6 +57,8 @@ def _command(target: str | None, **values: Any) -> Answer | int:
         return 0
     _log(output)
     _warn_of_idle(context)
+    if values["transport"] != PUBLIC:
+        choose_polled_sockets()  # before anything else loads grpcio
     from toolkit.serving.embedded import ServeRequest, serve  # late: --help must not load NumPy
 
     given = {name: value for name, value in values.items() if value is not None}

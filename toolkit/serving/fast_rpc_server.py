@@ -8,19 +8,21 @@ not public, so transports.py asks `self_check` before it takes this one.
 
 import logging
 import math
-import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from grpc import _server as grpcio
 from grpc._cython import cygrpc
 
+from toolkit.serving.core_calls import NO_FLAGS, Call, Step, operations, too_late
+from toolkit.serving.core_listener import polled_sockets
+from toolkit.serving.crowd_polling import CrowdPolling
 from toolkit.serving.eager_polling import EagerPolling
-from toolkit.serving.lanes import Lane
-from toolkit.serving.paces import Pace, Paces
+from toolkit.serving.paces import Paces
+from toolkit.serving.pooled_calls import PooledCalls
 from toolkit.serving.rpc_calls import RETRY_HINT, Asked, RpcAnswer
 from toolkit.serving.rpc_server import RpcServer
 from toolkit.serving.short_calls import Short, ShortCalls
@@ -36,51 +38,7 @@ _ASKED_AHEAD, _ASKED_AT_LEAST = 32, 16
 _TAKEN_TOGETHER = 256
 _STARTED = grpcio._ServerStage.STARTED
 _AT_ONCE = 0.0
-_CORES = os.cpu_count() or 1
-_NO_FLAGS = 0
 _NOTHING_SENT = rpc.RpcStatus(Code.UNIMPLEMENTED, f'"{rpc.PREDICT}" requires exactly one request message.')
-
-
-@dataclass(eq=False, slots=True)
-class _Call:
-    """One Predict from its headers to its end; as the tag of an operation, it awaits its message.
-
-    Args:
-        deadline_ns: when the caller stops waiting, by time.perf_counter_ns.
-        asked: what it asks for, where that is of a usual form.
-        pace: how long such calls take.
-        pooled: what a call needs that goes to the pool.
-    """
-
-    core: Any
-    arrived_ns: int
-    deadline_ns: int | None
-    body: bytes = b""
-    asked: Asked | None = None
-    pace: Pace | None = None
-    pooled: "_Pooled | None" = None
-
-
-@dataclass(slots=True)
-class _Pooled:
-    """How far a call on the pool has come.
-
-    Args:
-        due: what the core has still to report of it; at 0 it is over.
-        over: whether its caller has its answer, or has gone.
-    """
-
-    due: int = 1
-    over: bool = False
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-
-@dataclass(slots=True)
-class _Step:
-    """What to do when the core reports: the tag of an operation."""
-
-    go: Callable[[_Call], None]
-    call: _Call
 
 
 class _Arrival:
@@ -106,7 +64,12 @@ class FastRpcServer(RpcServer):
         self._open = 0  # calls that it has still to report of
         self._unread = 0  # those among them whose message is awaited
         self._arrival, self._answered = _Arrival(), _Answered()
-        self._headers = cygrpc.SendInitialMetadataOperation((), _NO_FLAGS)
+        self._pooled = PooledCalls(self._running, self.calls, self.capacity.inline, self._ended)
+        self._crowd: CrowdPolling | None = None
+        if polled_sockets():
+            sockets = cygrpc.CompletionQueue()
+            self._state.server.register_completion_queue(sockets)
+            self._crowd = CrowdPolling(sockets, cygrpc.CompletionType.queue_shutdown)
 
     def start(self) -> None:
         """Answers from now on."""
@@ -121,6 +84,8 @@ class FastRpcServer(RpcServer):
                 grpcio._request_registered_call(state, method)
             grpcio._request_call(state)
         self._ask()
+        if self._crowd is not None:
+            self._crowd.start()
         threading.Thread(target=self._poll, name="rpc-poll", daemon=True).start()
 
     def _ask(self) -> None:
@@ -154,12 +119,14 @@ class FastRpcServer(RpcServer):
                 # An event that is still held holds its call, and the core would wait for that when it ends.
                 event = None
 
-    def _answer_short(self, group: Sequence[Short[_Call]]) -> None:
+    def _answer_short(self, group: Sequence[Short[Call]]) -> None:
         """Answers short calls: first all of them, and then their callers."""
+        if self._crowd is not None and len(group) > 1:
+            self._crowd.help()
         now_ns, calls, asked, paces = time.perf_counter_ns(), [], [], []
         for call, pace in group:
             if call.asked is None or (call.deadline_ns is not None and call.deadline_ns <= now_ns):
-                self._finish(call, self._late())
+                self._finish(call, too_late(self.calls.metrics))
                 continue
             calls.append(call)
             asked.append(call.asked)
@@ -174,27 +141,34 @@ class FastRpcServer(RpcServer):
         """Does what an event asks for; says whether it was the last one."""
         tag = event.tag
         kind = tag.__class__
-        if kind is _Call:
+        if kind is Call:
             self._received(event.batch_operations[0].message(), tag)
         elif kind is _Answered:
-            self._open -= 1
-            self._ask()
+            self._ended()
         elif kind is _Arrival:
             self._asked -= 1
             if event.success:
                 self._arrived(event)
-        elif kind is _Step:
+        elif kind is Step:
             tag.go(tag.call)
         else:
             return not grpcio._process_event_and_continue(self._state, event)
         return not self._open and not self._asked and self._end()
+
+    def _ended(self) -> None:
+        """The core has reported all that there is of a call."""
+        self._open -= 1
+        self._ask()
 
     def _end(self) -> bool:
         state = self._state
         with state.lock:
             state.due.discard(self._arrival)
             self._short.stop()
-            return bool(grpcio._stop_serving(state))
+            stopped = bool(grpcio._stop_serving(state))
+        if stopped and self._crowd is not None:
+            self._crowd.stop()
+        return stopped
 
     def _arrived(self, event: Any) -> None:
         now_ns, deadline_ns = time.perf_counter_ns(), None
@@ -203,16 +177,16 @@ class FastRpcServer(RpcServer):
         deadline_s = event.call_details.deadline
         if deadline_s != math.inf:
             deadline_ns = now_ns + int((deadline_s - time.time()) * 1e9)
-        call = _Call(event.call, now_ns, deadline_ns)
+        call = Call(event.call, now_ns, deadline_ns)
         self._open += 1
         if self._unread + len(self._short) + self._running.held >= self._limit:
             self.calls.metrics.refuse("GRPC", "queue full")
             self._finish(call, RpcAnswer(b"", rpc.status_of(wording.threads_exhausted()), RETRY_HINT))
             return
         self._unread += 1
-        call.core.start_server_batch((cygrpc.ReceiveMessageOperation(_NO_FLAGS),), call)
+        call.core.start_server_batch((cygrpc.ReceiveMessageOperation(NO_FLAGS),), call)
 
-    def _received(self, body: bytes | None, call: _Call) -> None:
+    def _received(self, body: bytes | None, call: Call) -> None:
         self._unread -= 1
         if body is None:
             self._finish(call, RpcAnswer(b"", _NOTHING_SENT, ()))
@@ -225,78 +199,10 @@ class FastRpcServer(RpcServer):
             if not call.pace.pooled and self.capacity.inline:
                 self._short.add(call, call.pace)
                 return
-        call.body, call.pooled = body, _Pooled()
-        call.core.start_server_batch((cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS),), _Step(self._closed, call))
-        if call.pace is not None and call.pace.lane is not None:
-            call.pace.lane.add(call)
-        else:
-            self._running.submit(self._work, (call,))
+        call.body = body
+        self._pooled.take(call)
 
-    def _work(self, calls: Sequence[_Call]) -> None:
-        """Answers calls on the pool, those that somebody still waits for."""
-        started_ns = time.perf_counter_ns()
-        due = [call for call in calls if call.pooled is not None and not call.pooled.over]
-        for call, answer in self._answers(due, started_ns):
-            pooled = call.pooled
-            assert pooled is not None
-            with pooled.lock:
-                if not pooled.over:
-                    pooled.due += 1
-                    call.core.start_server_batch(self._operations(answer), _Step(self._reported, call))
-        for call in due:
-            if call.pace is not None:
-                call.pace.ran_pooled((time.perf_counter_ns() - started_ns) // len(due))
-                self._assign(call.asked, call.pace)
-
-    def _assign(self, asked: Asked | None, pace: Pace) -> None:
-        """Calls whose runtime computes from start to end wait for a core; for the others threads are enough."""
-        prepared = None if asked is None else asked.prepared
-        if prepared is None or not prepared.computes or not self.capacity.inline:
-            pace.lane = None
-            return
-        if pace.lane is None:
-            pace.lane = Lane(self._running, _CORES, self._work)
-        pace.lane.joins = prepared.merged is not None
-
-    def _answers(self, calls: Sequence[_Call], now_ns: int) -> Iterator[tuple[_Call, RpcAnswer]]:
-        usual: list[_Call] = []
-        for call in calls:
-            if call.deadline_ns is not None and call.deadline_ns <= now_ns:
-                yield call, self._late()
-            elif call.asked is not None:
-                usual.append(call)
-            else:
-                timing = Timing(queue_ns=now_ns - call.arrived_ns, deadline_ns=call.deadline_ns)
-                yield call, self.calls.answer(rpc.PREDICT, call.body, timing)
-        answers = self.calls.answer_together([call.asked for call in usual if call.asked is not None])
-        yield from zip(usual, answers, strict=True)
-
-    def _late(self) -> RpcAnswer:
-        self.calls.metrics.refuse("GRPC", "deadline passed")
-        return RpcAnswer(b"", rpc.status_of(wording.deadline_cannot_be_met(0, 0)), ())
-
-    def _finish(self, call: _Call, answer: RpcAnswer) -> None:
+    def _finish(self, call: Call, answer: RpcAnswer) -> None:
         """Answers a call on the polling thread, and ends it."""
-        ending = (*self._operations(answer), cygrpc.ReceiveCloseOnServerOperation(_NO_FLAGS))
+        ending = (*operations(answer), cygrpc.ReceiveCloseOnServerOperation(NO_FLAGS))
         call.core.start_server_batch(ending, self._answered)
-
-    def _operations(self, answer: RpcAnswer) -> tuple[Any, ...]:
-        if answer.status is None:
-            sent = cygrpc.SendMessageOperation(answer.body, _NO_FLAGS)
-            return self._headers, sent, cygrpc.SendStatusFromServerOperation(answer.metadata, 0, b"", _NO_FLAGS)
-        code, details = int(answer.status.code), answer.status.details.encode()
-        return self._headers, cygrpc.SendStatusFromServerOperation(answer.metadata, code, details, _NO_FLAGS)
-
-    def _closed(self, call: _Call) -> None:
-        """The caller has its answer, or has gone."""
-        assert call.pooled is not None
-        with call.pooled.lock:
-            call.pooled.over = True
-        self._reported(call)
-
-    def _reported(self, call: _Call) -> None:
-        assert call.pooled is not None
-        with call.pooled.lock:
-            call.pooled.due -= 1
-            self._open -= not call.pooled.due
-        self._ask()

@@ -31,6 +31,9 @@ log = logging.getLogger(__name__)
 FASTEST = "fastest"
 _ROUNDS = 7
 _BUDGET_S = 0.25  # for one artifact and feed: a slow model is measured with fewer calls
+# So much slower alone, one whose session several calls share is still ahead once they come together: it needs no turns,
+# and takes their rows as one batch (docs/performance.md).
+_LEAD_OF_ALONE = 1.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +210,8 @@ def _choices(
     choices: list[Choice] = []
     for rows, feed in feeds.items():
         medians = _medians(signature, feed, able, clock)
-        best = min(medians, key=lambda name: medians[name], default=None)
+        shared = {name: able[name].able(signature, feed)[0].concurrent for name in medians}
+        best = min(medians, key=lambda name: medians[name] * (1 if shared[name] else _LEAD_OF_ALONE), default=None)
         if best is not None and (not choices or choices[-1].artifact != best):
             choices.append(Choice(rows, best, medians[best]))
     return choices or [Choice(0, next(iter(able)))]

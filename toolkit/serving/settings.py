@@ -16,8 +16,7 @@ from toolkit.serving.rpc_server import RpcListening
 from toolkit.serving.scheme import Scheme
 from toolkit.serving.servables import Loading
 from toolkit.serving.tls import TlsFile
-from toolkit.serving.transport import Capacity
-from toolkit.serving.transports import TRANSPORTS
+from toolkit.serving.transport import TRANSPORTS, Capacity
 from toolkit.wire import lifecycle_wording
 from toolkit.wire.configs import check_models, read_config_text, says_nothing
 from toolkit.wire.messages import ModelConfig

@@ -6,6 +6,8 @@ from typing import Protocol
 
 from toolkit.errors import UnavailableError
 
+FAST, PUBLIC = "fast", "public"
+TRANSPORTS = (FAST, PUBLIC)
 DEFAULT_MAX_QUEUE = 1000
 
 

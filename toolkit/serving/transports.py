@@ -14,14 +14,12 @@ from toolkit.serving.metrics import Metrics
 from toolkit.serving.rpc_calls import Answering, Asked, RpcAnswer
 from toolkit.serving.rpc_server import RpcListening, RpcServer
 from toolkit.serving.timing import Timing
-from toolkit.serving.transport import Capacity
+from toolkit.serving.transport import PUBLIC, Capacity
 from toolkit.wire import rpc
 from toolkit.wire.fast_predict import Form, PredictReader
 from toolkit.wire.messages import Target
 
 log = logging.getLogger(__name__)
-FAST, PUBLIC = "fast", "public"
-TRANSPORTS = (FAST, PUBLIC)
 _CHECK_TIMEOUT_S = 5.0
 
 
