@@ -1,6 +1,7 @@
 """Workers measure real artifacts side by side; what answers wrongly is caught in the same run and gets no time."""
 
 import shutil
+from array import array
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from toolkit.measure.plan import Effort, Source, Task, Threads, chosen_paths, lo
 from toolkit.measure.report import Report
 from toolkit.measure.session import Session
 from toolkit.measure.table import tables_of
-from toolkit.measure.worker import turn
+from toolkit.measure.worker import Started, Turn, turn
 from toolkit.verifying.bundle import judge
 
 TINY = Effort("quick", rounds=3, least_s=0.06, most_s=1.0, percentiles=(50,), warm_up_s=0.02, starts_together=True)
@@ -202,3 +203,33 @@ def test_without_memory_for_it_there_is_no_second_worker(
     assert (found.workers, found.timed) == (1, True)
     report = Report("now", {}, effort, {}, 1, (found,))
     assert "no memory for 2 workers each: tflite" in tables_of(report)[0].notes
+
+
+def waiting(rounds: dict[str, list[float]], effort: Effort) -> set[str]:
+    """Which paths go on after rounds of such times, in units of 20 ms."""
+    tasks = [Task("m", path, "", Source("m", Path()), Path(), "", (1,), Threads(1, 1)) for path in rounds]
+    session = Session(tasks, effort, lambda *_: None, seed=1)
+    for lane, times in zip(session._lanes, rounds.values(), strict=True):
+        lane.started = Started({}, "")
+        for time in times:
+            lane.rows[0].add(Turn(array("q", [int(time * 20_000_000)]), {}))
+    return {lane.task.path for lane, _ in session._waiting()}
+
+
+STEADY, RESTLESS = [1.0] * 8, [1.0, 1.4] * 4
+PRECISE = Effort("full", rounds=8, least_s=0.1, most_s=10.0, percentiles=(50,), patience=0, within=0.05)
+
+
+def test_a_path_goes_on_beside_the_baseline_until_its_ratio_is_known() -> None:
+    rounds = {"eager": STEADY, "graph": RESTLESS, "onnx": STEADY}
+
+    assert waiting(rounds, PRECISE) == {"eager", "graph"}
+    assert waiting(rounds, replace(PRECISE, within=0.5)) == set()
+    assert waiting({"eager": STEADY, "onnx": STEADY}, PRECISE) == set()
+
+
+def test_it_does_not_go_on_past_the_cap_of_either() -> None:
+    assert waiting({"eager": STEADY, "graph": RESTLESS}, replace(PRECISE, most_s=0.19)) == set()
+    slow = {"eager": [10.0] * 8, "graph": RESTLESS}
+    assert waiting(slow, replace(PRECISE, most_s=1.6)) == set()
+    assert waiting(slow, replace(PRECISE, most_s=1.7)) == {"eager", "graph"}

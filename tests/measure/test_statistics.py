@@ -13,6 +13,7 @@ from toolkit.measure.statistics import (
     percentile,
     ratio,
     ratio_of_runs,
+    ratio_within,
     rounds_flat,
     samples_needed,
     verdict,
@@ -121,6 +122,19 @@ def test_faster_is_said_only_when_the_interval_excludes_one(found: Interval | No
 def test_one_round_gives_no_ratio() -> None:
     assert ratio([[1.0]], [[1.0]]) is None
     assert ratio_of_runs([[1.0]], [[1.0], [1.0]]) is None
+    assert ratio_within([[1.0]], [[1.0]]) == math.inf
+
+
+def test_more_rounds_tell_a_ratio_more_nearly() -> None:
+    rng = np.random.default_rng(3)
+    baseline, candidate = np.ones((160, 5)), np.exp(rng.normal(0, 0.1, (160, 1)) * np.ones(5))
+
+    few, many = ratio_within(baseline[:40], candidate[:40]), ratio_within(baseline, candidate)
+
+    # Of normal blocks: 2.576 standard errors of a mean, which without a fifth on each side is about 1.15 times as wide.
+    assert few == pytest.approx(2.576 * 0.1 / math.sqrt(40) * 1.1, rel=0.3)
+    assert many == pytest.approx(few / 2, rel=0.3)
+    assert ratio_within(baseline, 2 * baseline) == pytest.approx(0, abs=1e-9)
 
 
 @pytest.mark.parametrize(

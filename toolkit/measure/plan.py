@@ -1,5 +1,6 @@
 """What is to be measured and how hard: paths, settings, and the efforts from --quick to --full."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -40,6 +41,7 @@ class Effort:
         patience: how many times `least_s` may be spent until the windows are flat.
         starts_together: whether workers start two at a time, which makes every cold start look slower.
         workers: worker processes of a path, which take its turns by rotation.
+        within: the share that a path's ratio to the baseline may be off by, at 99 %; more rounds are added until it is.
     """
 
     name: str
@@ -51,6 +53,7 @@ class Effort:
     patience: float = 3.0
     starts_together: bool = False
     workers: int = 1
+    within: float = math.inf
 
     def capped(self, most_s: float) -> "Effort":
         """The same with another cap."""
@@ -68,11 +71,13 @@ class Effort:
         return Limits(10, int(self.warm_up_s * SECOND_NS), int(max(self.most_s / 4, 2 * self.warm_up_s) * SECOND_NS))
 
 
+# Two runs that are each off by no more are 5 % apart at most, as errors of two that know nothing of each other add up.
+FULL_WITHIN = 0.05 / math.sqrt(2)
 EFFORTS: Mapping[str, Effort] = MappingProxyType(
     {
         "quick": Effort("quick", 4, 1.0, 10.0, (50, 90), patience=2.0, starts_together=True),
         "normal": Effort("normal", 10, 5.0, 60.0, (50, 90, 99)),
-        "full": Effort("full", 60, 30.0, 120.0, (50, 90, 99, 99.9), workers=2),
+        "full": Effort("full", 60, 30.0, 120.0, (50, 90, 99, 99.9), workers=2, within=FULL_WITHIN),
     }
 )
 

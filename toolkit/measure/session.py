@@ -13,9 +13,9 @@ from toolkit.building.machine import available_bytes
 from toolkit.errors import ToolkitError
 from toolkit.measure import worker
 from toolkit.measure.measurement import WINDOW_TOLERANCE, WINDOWS, Key, Measurement
-from toolkit.measure.plan import Effort, Task
+from toolkit.measure.plan import BASELINE, Effort, Task
 from toolkit.measure.sampling import SECOND_NS, Limits, WarmUp
-from toolkit.measure.statistics import rounds_flat, samples_needed
+from toolkit.measure.statistics import ratio_within, rounds_flat, samples_needed
 
 _START_LIMIT_S = 600.0  # XLA compiles a large model in minutes
 _ANSWER_LIMIT_S = 600.0  # beyond the turn's own time: one call may be slow
@@ -43,10 +43,14 @@ class _Row:
             self.phases.setdefault(name, array("q")).extend(values)
         self.spent_s += sum(turn.samples_ns) / SECOND_NS
 
+    def may_go_on(self, effort: Effort) -> bool:
+        """Whether the cap leaves room for one more round."""
+        # A round much shorter than the others, to use up the last of the cap, would hold the few calls after a pause.
+        return not self.rounds or effort.most_s - self.spent_s >= effort.least_s / effort.rounds / 2
+
     def lacks(self, effort: Effort) -> bool:
         """Whether more rounds could still make it valid."""
-        # A round much shorter than the others, to use up the last of the cap, would hold the few calls after a pause.
-        if self.rounds and effort.most_s - self.spent_s < effort.least_s / effort.rounds / 2:
+        if not self.may_go_on(effort):
             return False
         count = sum(map(len, self.rounds))
         if len(self.rounds) < effort.rounds or count < samples_needed(max(effort.percentiles)):
@@ -214,7 +218,26 @@ class Session:
         return [lane for lane in self._lanes if lane.running]
 
     def _waiting(self) -> list[tuple[_Lane, _Row]]:
-        return [(lane, row) for lane in self._running() for row in lane.rows if row.lacks(self._effort)]
+        found = [(lane, row) for lane in self._running() for row in lane.rows]
+        vague = self._vague(found)
+        return [(lane, row) for lane, row in found if row.lacks(self._effort) or id(row) in vague]
+
+    def _vague(self, found: Sequence[tuple[_Lane, _Row]]) -> set[int]:
+        """Rows, by their identity, whose ratio to the baseline more rounds would bring as near as the effort asks for.
+
+        Rounds without one of the baseline beside them would not, so that is among them.
+        """
+        effort, vague = self._effort, set()
+        baselines = {(lane.task.threads, row.batch_size): row for lane, row in found if lane.task.path == BASELINE}
+        for lane, row in found:
+            beside = baselines.get((lane.task.threads, row.batch_size))
+            if beside is None or beside is row or len(row.rounds) < effort.rounds:
+                continue
+            if not (row.may_go_on(effort) and beside.may_go_on(effort)):
+                continue
+            if ratio_within(beside.rounds, row.rounds) > effort.within:
+                vague |= {id(row), id(beside)}
+        return vague
 
     def _tell(self, lane: _Lane, what: str) -> None:
         elapsed = time.monotonic() - self._begun

@@ -91,12 +91,28 @@ def ratio(baseline: Rounds, candidate: Rounds) -> Interval | None:
     of a bootstrap; its spread is widened to Student's t, since the blocks are few.
     None with fewer than two rounds in common.
     """
-    rounds = [(first, second) for first, second in zip(baseline, candidate, strict=False) if len(first) and len(second)]
-    if len(rounds) < 2:
-        return None
-    logs = np.array([math.log(float(np.median(first)) / float(np.median(second))) for first, second in rounds])
-    spread = _student(len(logs) - 1) * _bootstrap_spread(logs)
-    return _from_logs(float(_centre(logs)), spread)
+    logs = _logs(baseline, candidate)
+    return None if len(logs) < 2 else _from_logs(float(_centre(logs)), _spread(logs))
+
+
+def ratio_within(baseline: Rounds, candidate: Rounds) -> float:
+    """The share that the ratio of two paths may be off by, as their rounds show it with 99 % confidence.
+
+    Without the allowance for what two processes differ by, which more rounds cannot make less.
+    Infinite with fewer than two rounds in common.
+    """
+    logs = _logs(baseline, candidate)
+    return math.inf if len(logs) < 2 else _spread(logs)
+
+
+def _logs(baseline: Rounds, candidate: Rounds) -> npt.NDArray[np.float64]:
+    rounds = zip(baseline, candidate, strict=False)
+    medians = [(np.median(one), np.median(other)) for one, other in rounds if len(one) and len(other)]
+    return np.array([math.log(float(one) / float(other)) for one, other in medians])
+
+
+def _spread(logs: npt.NDArray[np.float64]) -> float:
+    return _student(len(logs) - 1) * _bootstrap_spread(logs)
 
 
 def ratio_of_runs(baseline: Rounds, candidate: Rounds, of: Callable[[Any], Any] = np.median) -> Interval | None:
@@ -110,7 +126,7 @@ def ratio_of_runs(baseline: Rounds, candidate: Rounds, of: Callable[[Any], Any] 
     logs = [np.array([math.log(float(of(part))) for part in run if len(part)]) for run in (baseline, candidate)]
     if min(map(len, logs)) < 2:
         return None
-    spread = math.hypot(*(_student(len(part) - 1) * _bootstrap_spread(part) for part in logs))
+    spread = math.hypot(*map(_spread, logs))
     return _from_logs(float(_centre(logs[0]) - _centre(logs[1])), spread)
 
 
