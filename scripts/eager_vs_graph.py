@@ -19,6 +19,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from toolkit.measure.awake import cores_awake
 from toolkit.measure.bench import BenchRequest, measure
 from toolkit.measure.report import Report, merged, read_report
 from toolkit.measure.table import readable_s, tables_of, to_markdown
@@ -41,11 +42,12 @@ def main() -> None:
     parser.add_argument("--calls", type=int, default=1000, help="of the feed-forward network")
     options = parser.parse_args()
     say = sys.stdout.write
-    say(INTRODUCTION + f"\n{machine()}\n")
-    for chapter in (squaring, printing, eagerly):
-        say(f"\n{chapter()}\n")
-    for counted in (network, predict, training):
-        say(f"\n{counted(options.calls)}\n")
+    with cores_awake() as idle:
+        say(INTRODUCTION + f"\n{machine()}; idle cores {idle}.\n")
+        for chapter in (squaring, printing, eagerly):
+            say(f"\n{chapter()}\n")
+        for counted in (network, predict, training):
+            say(f"\n{counted(options.calls)}\n")
     found = merged(map(read_report, options.reports)) if options.reports else measured(options.models)
     say(f"\n{retracing()}\n\n{larger(found)}\n")
 
@@ -55,7 +57,7 @@ def machine() -> str:
     import tensorflow as tf
 
     load = f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
-    return f"TensorFlow {tf.__version__}, Python {platform.python_version()}, {platform.machine()}, CPU; {load}."
+    return f"TensorFlow {tf.__version__}, Python {platform.python_version()}, {platform.machine()}, CPU; {load}"
 
 
 def table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
