@@ -4,11 +4,12 @@ import queue
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from tests.serving.running import PATIENCE_S
+from tests.serving.running import PATIENCE_S, running
 from toolkit.serving.crowd_polling import MOMENT_S, CrowdPolling
 
 NOTHING, ENDED = "nothing", "ended"
@@ -71,11 +72,9 @@ def test_one_that_never_helped_ends_too(sockets: Sockets) -> None:
     assert not made._thread.is_alive()
 
 
-def test_the_server_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_server_ends_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GRPC_EXPERIMENTS", "-event_engine_listener")
-    from tests.serving.running import running
-
-    with running() as server:
+    with running(tmp_path) as server:
         rpc = server.host._rpc
         assert isinstance(rpc._crowd, CrowdPolling)
         thread = rpc._crowd._thread

@@ -3,9 +3,9 @@
 import importlib
 import json
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,69 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.serving.fakes import FakeServable
-from toolkit.core.artifact import MANIFEST, Behaviour, Manifest, Source, read_manifest
-from toolkit.core.golden import Case
+from tests.serving.timed import Clock, candidates_of, cases_of, manifest_of
+from toolkit.core.artifact import MANIFEST, Behaviour, Manifest, read_manifest
 from toolkit.core.parity import Parity
 from toolkit.core.plugins import Opening
 from toolkit.core.runner import FunctionRunner
-from toolkit.core.tensors import Feed, Outputs, Signature, TensorSpec
-from toolkit.errors import Fault, ParityError, RunError, ServingError
+from toolkit.core.tensors import Feed, Outputs
+from toolkit.errors import Fault, ParityError, ServingError
 from toolkit.serving.fastest import Choice, FastestServable, choose, open_fastest
-from toolkit.serving.servables import Able, Loading, load_servable
-from toolkit.wire.signatures import write_signature
-
-ROWS = Signature({"x": TensorSpec("float32", (None, 2))}, {"y": TensorSpec("float32", (None, 2))})
-
-
-@dataclass
-class Clock:
-    """Seconds that pass while a fake runs."""
-
-    now: float = 0.0
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@dataclass(eq=False)
-class Timed(FakeServable):
-    """Takes so long for one call and so long for each row."""
-
-    path: Path = Path()
-    clock: Clock = field(default_factory=Clock)
-    call_s: float = 0.0
-    row_s: float = 0.0
-    runs: int = 0
-    refuses: bool = False
-    shared: bool = False
-
-    def able(self, signature: str, feed: Feed) -> Sequence[Able]:
-        return (Able(self.artifact, partial(self.run, signature), concurrent=self.shared),)
-
-    def run(self, signature: str, feed: Feed) -> Outputs:
-        if self.refuses:
-            raise RunError("not this shape", fault=Fault.INVALID)
-        self.runs += 1
-        self.clock.now += self.call_s + self.row_s * len(feed["x"])
-        return {"y": feed["x"]}
-
-
-def manifest_of(signatures: Mapping[str, Behaviour]) -> Manifest:
-    return Manifest("m", 1, "", {}, Source("m", ""), dict.fromkeys(signatures, ROWS), {}, (), dict(signatures))
-
-
-def cases_of(signature: str, *rows: int) -> list[Case]:
-    return [Case(signature, str(count), {"x": np.zeros((count, 2), np.float32)}) for count in rows]
-
-
-def candidates_of(clock: Clock, costs: Mapping[str, tuple[float, float]], *signatures: str) -> dict[str, Timed]:
-    """Each takes so long for a call and so long for each row."""
-    served = {name: write_signature(name, ROWS) for name in signatures or ("s",)}
-    return {
-        name: Timed(artifact=name, signatures=served, clock=clock, call_s=call_s, row_s=row_s)
-        for name, (call_s, row_s) in costs.items()
-    }
+from toolkit.serving.servables import Loading, load_servable
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from toolkit.serving import transports
+from toolkit.serving.crowd_polling import CrowdPolling
 from toolkit.serving.fast_rpc_server import FastRpcServer
+from toolkit.serving.pooled_calls import PooledCalls
 from toolkit.serving.rpc_calls import RpcAnswer
 from toolkit.serving.rpc_server import RpcServer
 
@@ -38,13 +40,18 @@ def answers_nothing(_: Any, calls: Sequence[Any], __: int) -> list[tuple[Any, Rp
 
 
 @pytest.mark.parametrize(
-    ("broken", "instead", "said"),
-    [("_ask", raises, "no such thing"), ("_answers", answers_nothing, "came back as"), ("_arrived", raises, "")],
+    ("part", "broken", "instead", "said"),
+    [
+        (FastRpcServer, "_ask", raises, "no such thing"),
+        (PooledCalls, "_answers", answers_nothing, "came back as"),
+        (FastRpcServer, "_arrived", raises, ""),
+        (CrowdPolling, "start", raises, "no such thing"),
+    ],
 )
 def test_the_public_one_is_taken_where_the_fast_one_is_broken(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broken: str, instead: Any, said: str
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, part: type, broken: str, instead: Any, said: str
 ) -> None:
-    monkeypatch.setattr(FastRpcServer, broken, instead)
+    monkeypatch.setattr(part, broken, instead)
     monkeypatch.setattr(transports, "_CHECK_TIMEOUT_S", 1.0)
     assert transports.rpc_server("fast") is RpcServer
     assert "taking public" in caplog.text
