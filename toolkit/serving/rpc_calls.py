@@ -60,6 +60,7 @@ class Asked:
     Args:
         arrived_ns: when it came, by time.perf_counter_ns.
         prepared: what has to be run; then what it gave, and then its bytes, or the status of what went wrong.
+        together: how many ran as one batch, all of which spend its whole time computing.
     """
 
     form: Form
@@ -70,6 +71,7 @@ class Asked:
     response: PredictResponse | None = None
     answer: bytes = b""
     status: RpcStatus | None = None
+    together: int = 1
 
 
 @dataclass(slots=True)
@@ -143,7 +145,7 @@ class RpcCalls:
             log.debug("a batch of %d is taken apart: %s", len(group), error)
             return
         for asked, response in zip(group, responses, strict=True):
-            asked.response = response
+            asked.response, asked.together = response, len(group)
 
     def _answer_of(self, asked: Asked, started_ns: int) -> RpcAnswer:
         now_ns, timing = time.perf_counter_ns(), asked.timing
