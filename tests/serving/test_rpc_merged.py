@@ -28,10 +28,11 @@ class Doubling(FakeServable):
     """Doubles rows, remembers how many came at a time, and refuses a batch with poison in it."""
 
     concurrent: bool = True
+    computes: bool = True
     rows: list[int] = field(default_factory=list)
 
     def able(self, signature: str, feed: Feed) -> Sequence[Able]:
-        return (Able(self.artifact, partial(self.run, signature), computes=True, concurrent=self.concurrent),)
+        return (Able(self.artifact, partial(self.run, signature), self.computes, self.concurrent),)
 
     def run(self, signature: str, feed: Feed) -> Outputs:
         found = np.asarray(feed["x"])
@@ -58,6 +59,7 @@ class Asking:
 
     disk: Disk
     model: Doubling
+    together: list[int] = field(default_factory=list)
 
     def __call__(self, *values: float, deadline_ns: int | None = None) -> list[RpcAnswer]:
         """Asks for a row of each value, all at the same time."""
@@ -67,6 +69,7 @@ class Asking:
                 asked = [self._asked(calls, value, deadline_ns) for value in values]
                 self.model.rows.clear()
                 answers = calls.answer_together(asked)
+                self.together = [one.together for one in asked]
             assert not library._models["m"].versions[1].leases
         return answers
 
@@ -96,6 +99,7 @@ def asking(tmp_path: Path) -> Asking:
 def test_calls_that_differ_in_their_values_alone_are_one_run(asking: Asking) -> None:
     answers = asking(1.0, 2.0, 3.0)
     assert asking.model.rows == [3]
+    assert asking.together == [3, 3, 3]  # by which each one's share of the time is known
     assert values_of(answers) == [2.0, 4.0, 6.0]
     for answer in answers:
         times = dict(answer.metadata)
@@ -111,6 +115,7 @@ def test_one_call_is_run_as_it_is(asking: Asking) -> None:
 def test_one_that_fails_fails_alone(asking: Asking) -> None:
     answers = asking(1.0, POISON, 3.0)
     assert asking.model.rows == [3, 1, 1, 1]
+    assert asking.together == [1, 1, 1]
     assert values_of(answers) == [2.0, None, 6.0]
     assert answers[1].status is not None
     assert "poison" in answers[1].status.details
@@ -121,10 +126,12 @@ def test_a_call_in_a_hurry_waits_for_no_other(asking: Asking) -> None:
     assert asking.model.rows == [1, 1]
 
 
-@pytest.mark.parametrize("reason", ["rows are not proven to stand alone", "a runner that is lent"])
+@pytest.mark.parametrize("reason", ["rows not proven to stand alone", "a runner that is lent", "a SavedModel"])
 def test_what_gains_nothing_or_is_not_proven_runs_by_itself(asking: Asking, reason: str) -> None:
     if reason.startswith("rows"):
         asking.model.rows_alone = ()
+    elif reason == "a SavedModel":
+        asking.model.computes = False
     else:
         asking.model.concurrent = False
     assert values_of(asking(1.0, 2.0)) == [2.0, 4.0]
