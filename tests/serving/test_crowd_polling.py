@@ -11,6 +11,7 @@ import pytest
 
 from tests.serving.running import PATIENCE_S, running
 from toolkit.serving.crowd_polling import MOMENT_S, CrowdPolling
+from toolkit.serving.fast_rpc_server import FastRpcServer
 
 NOTHING, ENDED = "nothing", "ended"
 
@@ -76,7 +77,8 @@ def test_the_server_ends_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     monkeypatch.setenv("GRPC_EXPERIMENTS", "-event_engine_listener")
     with running(tmp_path) as server:
         rpc = server.host._rpc
-        assert isinstance(rpc._crowd, CrowdPolling)
+        assert isinstance(rpc, FastRpcServer)
+        assert rpc._crowd is not None
         thread = rpc._crowd._thread
         assert thread.is_alive()
 

@@ -11,7 +11,7 @@ import pytest
 
 from tests.serving.fakes import BY_HAND
 from tests.serving.running import HeldModel
-from tests.serving.test_fastest import ROWS, manifest_of
+from tests.serving.timed import ROWS, manifest_of
 from toolkit.core.artifact import Artifact, Behaviour
 from toolkit.core.parity import Parity
 from toolkit.core.tensors import Feed, Outputs, TensorSpec

@@ -223,8 +223,8 @@ class Engine:
             plan = plan_predict(lease.servable.signatures, request, check_method=self.check_methods)
         defaults = {name: array for name, array in plan.feed.items() if name not in request.feed}
         run, best = self.runs.bind(lease, plan), lease.servable.able(plan.signature.name, plan.feed)[0]
-        # One that is lent to a call at a time allocates anew for every other number of rows; and a SavedModel's requests
-        # stay runs of their own, as in TensorFlow Serving, unless it is told to batch.
+        # A runner that is lent to a call at a time allocates anew for every other number of rows. Requests of a
+        # SavedModel stay runs of their own, as in TensorFlow Serving, unless it is told to batch.
         merged = merged_of(self.together, lease, plan) if best.concurrent and best.computes else None
         return _Known(lease.target, run, defaults, merged, best.computes)
 
