@@ -1,6 +1,5 @@
 """Predicts that take too long for the thread that polls: a pool answers them, and the core reports of each."""
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -8,14 +7,13 @@ from dataclasses import dataclass
 from grpc._cython import cygrpc
 
 from toolkit.serving.core_calls import NO_FLAGS, Call, Pooled, Step, operations, too_late
+from toolkit.serving.flags import CORES
 from toolkit.serving.lanes import Lane
 from toolkit.serving.paces import Pace
 from toolkit.serving.pool import BoundedPool
 from toolkit.serving.rpc_calls import Answering, Asked, RpcAnswer
 from toolkit.serving.timing import Timing
 from toolkit.wire import rpc
-
-_CORES = os.cpu_count() or 1
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ class PooledCalls:
             pace.lane = None
             return
         if pace.lane is None:
-            pace.lane = Lane(self.pool, _CORES, self._work)
+            pace.lane = Lane(self.pool, CORES, self._work)
         pace.lane.joins = prepared.merged is not None
 
     def _answers(self, calls: Sequence[Call], now_ns: int) -> Iterator[tuple[Call, RpcAnswer]]:
