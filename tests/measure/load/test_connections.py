@@ -1,6 +1,7 @@
 """Connections that break or fall silent under load, over both protocols, and both ways in which gRPC is sent."""
 
 import json
+import queue
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,37 @@ def fresh_check() -> Iterator[None]:
 def test_the_core_works_with_the_grpcio_that_is_installed(fresh_check: None) -> None:
     assert sending.self_check() is None
     assert sending.client_of(Protocol.GRPC) == CORE
+
+
+class Collecting:
+    """Takes the numbers of those that are over."""
+
+    def __init__(self) -> None:
+        self.over: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def sending(self, number: int) -> None:
+        pass
+
+    def finished(self, number: int, outcome: int, told: Any, content: bytes | str) -> None:
+        self.over.put(number)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("unanswered", [0, 24])
+def test_closing_while_answers_come_ends(server: Running, unanswered: int) -> None:
+    # Without care the core's queue is freed under the thread that receives, or nobody takes what was cancelled.
+    route, connections = route_of("core", server.grpc_port), 12
+    for _ in range(3):
+        listener = Collecting()
+        sender = CoreSender(route.endpoint, connections, 30.0, listener)
+        for number in range(6 * connections):
+            sender.send(number, route.path, route.bodies[0])
+        for _ in range(6 * connections - unanswered):
+            listener.over.get(timeout=30)
+
+        sender.close()
+
+        assert not any(thread.is_alive() for thread in sender._receiving)
 
 
 def other_send(self: CoreSender, number: int, path: str, body: bytes) -> None:

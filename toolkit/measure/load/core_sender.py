@@ -17,6 +17,7 @@ from toolkit.measure.load.sending import Listener
 from toolkit.wire.messages import Endpoint
 
 _NO_FLAGS = 0
+_FAREWELL = b"/farewell"  # never sent: its deadline has passed
 _WATCH_S = 0.5
 
 
@@ -33,7 +34,8 @@ class CoreSender(Tally):
             cygrpc.Channel(endpoint.address.encode(), arguments_of(endpoint, number), credentials)
             for number in range(connections)
         ]
-        self._receiving = [self._thread(self._receive, channel) for channel in self._channels]
+        self._sent = [0] * connections  # each number is written by the sending thread alone
+        self._receiving = [self._thread(self._receive, number) for number in range(connections)]
         for channel in self._channels:
             self._thread(self._watch, channel)
 
@@ -47,36 +49,48 @@ class CoreSender(Tally):
             cygrpc.ReceiveMessageOperation(_NO_FLAGS),
             cygrpc.ReceiveStatusOnClientOperation(_NO_FLAGS),
         )
-        channel = self._channels[number % len(self._channels)]
+        at = number % len(self._channels)
         self._listener.sending(number)
         deadline = time.time() + self._timeout_s  # the core's own clock of deadlines is the system's
-        channel.integrated_call(_NO_FLAGS, path.encode(), None, deadline, (), None, ((operations, number),), None)
+        self._call(at, path.encode(), deadline, operations, number)
+        self._sent[at] += 1
+
+    def _call(self, at: int, path: bytes, deadline: float, operations: tuple[Any, ...], tag: Any) -> None:
+        self._channels[at].integrated_call(_NO_FLAGS, path, None, deadline, (), None, ((operations, tag),), None)
 
     def close(self) -> None:
-        """Ends the connections, and what is still in flight with them."""
+        """Ends the connections, and what is still in flight with them; nothing is sent any more."""
+        if self._closing:
+            return
+        # A channel frees its queue as it closes, and whoever asks that queue afterwards reads freed memory. So the
+        # thread that receives has to know the last event: that of one call more, made once closing has begun.
+        for at in range(len(self._channels)):
+            self._sent[at] += 1
         self._closing = True
-        for channel in self._channels:
+        status = (cygrpc.ReceiveStatusOnClientOperation(_NO_FLAGS),)
+        for at, channel in enumerate(self._channels):
+            self._call(at, _FAREWELL, time.time(), (cygrpc.SendInitialMetadataOperation((), _NO_FLAGS), *status), None)
             channel.close(cygrpc.StatusCode.cancelled, "the load is over")
         for thread in self._receiving:
             thread.join(5)  # those that watch end by themselves, up to half a second later
 
     @staticmethod
-    def _thread(work: Callable[[Any], None], channel: Any) -> threading.Thread:
-        thread = threading.Thread(target=work, args=(channel,), name="load-receive", daemon=True)
+    def _thread(work: Callable[[Any], None], what: Any) -> threading.Thread:
+        thread = threading.Thread(target=work, args=(what,), name="load-receive", daemon=True)
         thread.start()
         return thread
 
-    def _receive(self, channel: Any) -> None:
-        ended = {cygrpc.CompletionType.queue_shutdown}
-        while True:
-            try:
-                event = channel.next_call_event()
-            except ValueError:  # the channel was closed before this thread asked
-                return
-            if event.completion_type in ended or self._closing:
+    def _receive(self, at: int) -> None:
+        channel, came = self._channels[at], 0
+        while not (self._closing and came == self._sent[at]):
+            event = channel.next_call_event()
+            if event.completion_type == cygrpc.CompletionType.queue_shutdown:
                 return
             operations = getattr(event, "batch_operations", None)
-            if operations is None:
+            if operations is None:  # where processes may be forked, the core looks up from its waiting now and then
+                continue
+            came += 1
+            if self._closing:
                 continue
             status = operations[5]
             told, details = status.trailing_metadata(), str(status.details() or "")
