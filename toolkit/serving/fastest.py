@@ -228,8 +228,10 @@ def _medians(signature: str, feed: Feed, able: Mapping[str, Servable], clock: Ca
             log.warning("%s does not run %s: %s", name, signature, error.message)
     for _ in range(_ROUNDS):
         for name, found in samples.items():
-            if sum(found) > _BUDGET_S:
+            if 2 * sum(found) > _BUDGET_S:
                 continue
+            # Weights that another candidate has pushed out of the cache are there again when calls follow each other.
+            able[name].run(signature, feed)
             started = clock()
             able[name].run(signature, feed)
             found.append(clock() - started)
