@@ -53,6 +53,7 @@ def unloaded(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """A process that has not loaded grpcio, and a user who has said nothing."""
     monkeypatch.delitem(sys.modules, LOADED, raising=False)
     monkeypatch.delenv("GRPC_EXPERIMENTS", raising=False)
+    monkeypatch.delenv("GRPC_POLL_STRATEGY", raising=False)
     return monkeypatch
 
 
@@ -80,6 +81,18 @@ def test_what_a_user_has_said_stands(unloaded: pytest.MonkeyPatch, said: str, po
     assert choose_polled_sockets() is polled
 
     assert os.environ["GRPC_EXPERIMENTS"] == said
+
+
+@pytest.mark.parametrize(("strategy", "polled"), [("poll", False), ("epoll1", True), ("all", True)])
+def test_a_poller_whose_sockets_belong_to_one_queue_keeps_its_own_threads(
+    unloaded: pytest.MonkeyPatch, strategy: str, polled: bool
+) -> None:
+    unloaded.setenv("GRPC_POLL_STRATEGY", strategy)
+
+    assert choose_polled_sockets() is polled
+
+    unloaded.setenv("GRPC_EXPERIMENTS", OFF)
+    assert polled_sockets() is polled
 
 
 def test_a_loaded_core_is_as_it_is(unloaded: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
 """Calls that wait for a core: so many at a time, in their order, several together where that is cheaper."""
 
-import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -12,10 +11,13 @@ import grpc
 import numpy as np
 import pytest
 
-from tests.serving.running import PATIENCE_S, at_once, predict, running
-from toolkit.serving import paces
+from tests.serving.running import PATIENCE_S, TARGET, Running, at_once, predict, running
+from toolkit.serving import paces, pooled_calls
+from toolkit.serving.fast_rpc_server import FastRpcServer
 from toolkit.serving.lanes import TOGETHER_NS, Lane
 from toolkit.serving.pool import BoundedPool
+from toolkit.wire import rpc
+from toolkit.wire.messages import PredictRequest
 
 WIDTH = 2
 
@@ -27,6 +29,7 @@ class Work:
     alone_ns: int = 1_000_000
     among_ns: int = 1_000_000
     breaks: bool = False
+    refuses: bool = False
     now_ns: int = 0
     groups: list[list[int]] = field(default_factory=list)
     most_inside: int = 0
@@ -38,7 +41,7 @@ class Work:
     def clock(self) -> int:
         return self.now_ns
 
-    def __call__(self, group: Sequence[int]) -> None:
+    def __call__(self, group: Sequence[int]) -> int:
         with self.lock:
             self.inside += 1
             self.most_inside = max(self.most_inside, self.inside)
@@ -50,6 +53,7 @@ class Work:
             self.now_ns += (self.alone_ns if len(group) == 1 else self.among_ns) * len(group)
         if self.breaks:
             raise RuntimeError("this group is lost")
+        return 0 if self.refuses else len(group)
 
 
 @contextmanager
@@ -125,6 +129,34 @@ def test_where_calls_are_dearer_together_they_run_alone_but_for_a_trial() -> Non
     assert 1 < len(work.groups) - alone < 8
 
 
+def test_what_was_refused_says_nothing_of_what_calls_take() -> None:
+    work = Work(alone_ns=TOGETHER_NS // 2, among_ns=TOGETHER_NS // 3)
+    with lane_of(work, width=1, joins=True) as (lane, pool):
+        for number in range(20):
+            lane.add(number)
+        finish(work, pool)
+        known = dict(lane._each_ns)
+        assert known[True] > 0
+        work.refuses, work.alone_ns, work.among_ns = True, 1000, 1000
+        for number in range(200):
+            lane.add(number)
+        finish(work, pool)
+        assert lane._each_ns == known
+    assert max(map(len, work.groups[2:])) == 3
+
+
+def test_two_calls_too_long_to_wait_for_each_other_are_tried_together_once() -> None:
+    work = Work(alone_ns=2 * TOGETHER_NS, among_ns=TOGETHER_NS // 4)
+    with lane_of(work, width=1, joins=True) as (lane, pool):
+        for number in range(100):
+            lane.add(number)
+        finish(work, pool)
+    sizes = [len(group) for group in work.groups]
+    assert sizes[:63] == [1] * 63
+    assert sizes[63] == 2
+    assert max(sizes[64:]) == 4, "since that was cheaper"
+
+
 def test_a_group_that_breaks_does_not_end_the_lane(caplog: pytest.LogCaptureFixture) -> None:
     work = Work(breaks=True)
     with lane_of(work) as (lane, pool):
@@ -140,16 +172,51 @@ def test_a_group_that_breaks_does_not_end_the_lane(caplog: pytest.LogCaptureFixt
     assert "a gRPC call was lost" in caplog.text
 
 
-def test_of_a_model_that_computes_no_more_calls_run_than_there_are_cores(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+CORES = 2
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]:
+    """Of a model that computes, known to be long, and held from now on."""
     monkeypatch.setattr(paces, "LONG_NS", 0)  # nothing is short
-    cores, asked = os.cpu_count() or 1, 4 * (os.cpu_count() or 1)
-    with running(tmp_path) as server, grpc.insecure_channel(server.address) as channel:
-        model = server.model
-        model.computes, model.rows_alone = True, {"serving_default"}
+    monkeypatch.setattr(pooled_calls, "CORES", CORES)
+    with running(tmp_path) as found, grpc.insecure_channel(found.address) as channel:
+        found.model.computes, found.model.rows_alone = True, {"serving_default"}
         predict(channel)
-        model.gate.clear()
+        found.model.gate.clear()
+        yield found
+
+
+def test_what_waits_for_a_core_is_answered_as_the_server_ends(server: Running) -> None:
+    with grpc.insecure_channel(server.address) as channel:
+        with at_once(16, lambda: predict(channel)) as answers:
+            server.wait_for_held(16)
+            server.model.wait_for(CORES)
+            with at_once(1, server.host.stop):
+                server.wait_until_draining()
+                server.model.gate.set()
+        assert [answer.result()[0]["y"].shape for answer in answers] == [(1, 2)] * 16
+
+
+def test_a_call_that_is_refused_does_not_take_its_kind_out_of_its_lane(server: Running) -> None:
+    fast = server.host._rpc
+    assert isinstance(fast, FastRpcServer)
+    (pace,) = fast._paces._paces.values()
+    lane = pace.lane
+    assert lane is not None
+    request = PredictRequest(TARGET, {"z": np.ones((1, 2), np.float32)})  # as long as the others, of another input
+    with grpc.insecure_channel(server.address) as channel:
+        with pytest.raises(grpc.RpcError) as refused:
+            channel.unary_unary(rpc.PREDICT)(rpc.encode_predict_request(request), timeout=PATIENCE_S)
+        assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        server.wait_for_held(0)
+    assert list(fast._paces._paces.values()) == [pace]
+    assert pace.lane is lane
+
+
+def test_of_a_model_that_computes_no_more_calls_run_than_there_are_cores(server: Running) -> None:
+    cores, asked, model = CORES, 4 * CORES, server.model
+    with grpc.insecure_channel(server.address) as channel:
         with at_once(asked, lambda: predict(channel)) as answers:
             server.wait_for_held(asked)
             model.wait_for(cores)

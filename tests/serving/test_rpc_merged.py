@@ -61,12 +61,13 @@ class Asking:
     model: Doubling
     together: list[int] = field(default_factory=list)
 
-    def __call__(self, *values: float, deadline_ns: int | None = None) -> list[RpcAnswer]:
-        """Asks for a row of each value, all at the same time."""
+    def __call__(self, *values: float, deadlines: Sequence[int | None] = (), rows: int = 1) -> list[RpcAnswer]:
+        """Asks for rows of each value, all at the same time."""
+        due = deadlines or [None] * len(values)
         with serving(_Loader(self.model), BY_HAND, self.disk.config("m")) as library:
             calls = RpcCalls(Engine(library, DirectRuns(), together=DirectRuns()), Metrics())
             for _ in range(2):  # the first time nothing is known of such calls
-                asked = [self._asked(calls, value, deadline_ns) for value in values]
+                asked = [self._asked(calls, value, by, rows) for value, by in zip(values, due, strict=True)]
                 self.model.rows.clear()
                 answers = calls.answer_together(asked)
                 self.together = [one.together for one in asked]
@@ -74,8 +75,8 @@ class Asking:
         return answers
 
     @staticmethod
-    def _asked(calls: RpcCalls, value: float, deadline_ns: int | None) -> Asked:
-        feed: Feed = {"x": np.full((1, 2), value, np.float32)}
+    def _asked(calls: RpcCalls, value: float, deadline_ns: int | None, rows: int) -> Asked:
+        feed: Feed = {"x": np.full((rows, 2), value, np.float32)}
         body = rpc.encode_predict_request(PredictRequest(Target("m"), feed))
         form = calls.reader.read(body)
         assert form is not None
@@ -122,8 +123,14 @@ def test_one_that_fails_fails_alone(asking: Asking) -> None:
 
 
 def test_a_call_in_a_hurry_waits_for_no_other(asking: Asking) -> None:
-    assert values_of(asking(1.0, 2.0, deadline_ns=1)) == [2.0, 4.0]
-    assert asking.model.rows == [1, 1]
+    assert values_of(asking(1.0, 2.0, 3.0, deadlines=[None, 1, None])) == [2.0, 4.0, 6.0]
+    assert asking.model.rows == [1, 2], "it ran first, and alone"
+
+
+@pytest.mark.parametrize(("rows", "ran"), [(16, [16, 32]), (17, [17, 17, 17])])
+def test_no_run_has_more_rows_than_were_proven(asking: Asking, rows: int, ran: list[int]) -> None:
+    assert values_of(asking(1.0, 2.0, 3.0, rows=rows)) == [2.0, 4.0, 6.0]
+    assert asking.model.rows == ran
 
 
 @pytest.mark.parametrize("reason", ["rows not proven to stand alone", "a runner that is lent", "a SavedModel"])

@@ -63,7 +63,7 @@ def operations(answer: RpcAnswer) -> tuple[Any, ...]:
     if answer.status is None:
         sent = cygrpc.SendMessageOperation(answer.body, NO_FLAGS)
         return _HEADERS, sent, cygrpc.SendStatusFromServerOperation(answer.metadata, 0, b"", NO_FLAGS)
-    code, details = int(answer.status.code), answer.status.details.encode()
+    code, details = int(answer.status.code), answer.status.details.encode(errors="backslashreplace")
     return _HEADERS, cygrpc.SendStatusFromServerOperation(answer.metadata, code, details, NO_FLAGS)
 
 

@@ -93,7 +93,10 @@ class FastRpcServer(RpcServer):
         state = self._state
         queue, server = state.completion_queue, state.server
         while self._asked < _ASKED_AHEAD and state.stage is _STARTED:
-            server.request_registered_call(queue, queue, rpc.PREDICT, self._arrival)
+            try:
+                server.request_registered_call(queue, queue, rpc.PREDICT, self._arrival)
+            except ValueError:  # it is shutting down, a moment before its stage says so
+                return
             self._asked += 1
 
     def _poll(self) -> None:

@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 Call = TypeVar("Call")
 # Calls that one run answers together wait for each other about so long.
 TOGETHER_NS = 6_000_000
-# Then the thread goes back to its pool, where other calls may wait for it.
-_GROUPS_AT_A_TIME = 16
+# Then a thread goes back to its pool, where other calls may wait for it.
+_AT_A_TIME_NS = 50_000_000
 # Every so many groups the dearer way is tried once more.
 _GROUPS_BETWEEN_TRIALS = 64
 _SLOWLY = 3  # one group moves the usual time by an eighth of what it differs
@@ -30,7 +30,7 @@ class Lane(Generic[Call]):
     Args:
         pool: whose threads work on them, and which counts them.
         width: how many threads at most.
-        answer: answers a group.
+        answer: answers a group; says how many of it the model ran, and not refused.
         clock: nanoseconds.
     """
 
@@ -38,7 +38,7 @@ class Lane(Generic[Call]):
         self,
         pool: BoundedPool,
         width: int,
-        answer: Callable[[Sequence[Call]], None],
+        answer: Callable[[Sequence[Call]], int],
         clock: Callable[[], int] = time.perf_counter_ns,
     ) -> None:
         self.joins = False  # whether one run answers several: else each is taken by itself
@@ -59,18 +59,22 @@ class Lane(Generic[Call]):
         self._pool.submit_unheld(self._work)
 
     def _work(self) -> None:
-        for _ in range(_GROUPS_AT_A_TIME):
+        now_ns = self._clock()
+        end_ns = now_ns + _AT_A_TIME_NS
+        while now_ns < end_ns:
             group = self._next()
             if not group:
                 return
-            started_ns = self._clock()
+            started_ns, ran = now_ns, 0
             try:
-                self._answer(group)
+                ran = self._answer(group)
             except Exception:  # one group must not end the lane
                 log.exception("a gRPC call was lost")
             finally:
+                now_ns = self._clock()
                 self._pool.hold(-len(group))
-                self._learn(len(group), self._clock() - started_ns)
+                if ran == len(group):  # else it was over sooner, which says nothing
+                    self._learn(ran, now_ns - started_ns)
                 group = []  # what is still held holds its calls, and the core would wait for that when it ends
         self._pool.submit_unheld(self._work)
 
@@ -87,13 +91,16 @@ class Lane(Generic[Call]):
         self._groups += 1
         alone_ns, among_ns = self._each_ns[False], self._each_ns[True]
         together = among_ns <= alone_ns
-        if self._groups % _GROUPS_BETWEEN_TRIALS == 0:
+        trial = self._groups % _GROUPS_BETWEEN_TRIALS == 0
+        if trial and among_ns:
             together = not together
         if not self.joins or not together:
             return 1
         # No thread takes what another one could begin with.
         share = -(-len(self._waiting) // self._width)
-        return max(1, min(share, TOGETHER_NS // (among_ns or alone_ns or TOGETHER_NS)))
+        # Two of a kind so long that they would not wait for each other are tried together once, to be known.
+        least = 2 if trial and not among_ns else 1
+        return min(share, max(least, TOGETHER_NS // (among_ns or alone_ns or TOGETHER_NS)))
 
     def _learn(self, count: int, took_ns: int) -> None:
         each_ns, known_ns = took_ns // count, self._each_ns[count > 1]

@@ -85,4 +85,6 @@ def merged_of(runs: Binds | None, lease: Lease, plan: Plan) -> Merged | None:
         return None
     rows = {len(array) if array.ndim else 0 for array in plan.feed.values()}
     # Inputs of different lengths are no batch; the model has the words for that.
-    return Merged(plan, partial(runs.bind, lease), rows.pop()) if len(rows) == 1 and min(rows) else None
+    if len(rows) != 1 or not 0 < 2 * min(rows) <= MOST_ROWS:
+        return None
+    return Merged(plan, partial(runs.bind, lease), rows.pop())

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from grpc._cython import cygrpc
 
 from toolkit.serving.core_calls import NO_FLAGS, Call, Pooled, Step, operations, too_late
+from toolkit.serving.engine import Prepared
 from toolkit.serving.flags import CORES
 from toolkit.serving.lanes import Lane
 from toolkit.serving.paces import Pace
 from toolkit.serving.pool import BoundedPool
-from toolkit.serving.rpc_calls import Answering, Asked, RpcAnswer
+from toolkit.serving.rpc_calls import Answering, RpcAnswer
 from toolkit.serving.timing import Timing
 from toolkit.wire import rpc
 
@@ -36,13 +37,14 @@ class PooledCalls:
         """Answers one more, when a thread is free."""
         call.pooled = Pooled()
         call.core.start_server_batch((cygrpc.ReceiveCloseOnServerOperation(NO_FLAGS),), Step(self._closed, call))
-        if call.pace is not None and call.pace.lane is not None:
-            call.pace.lane.add(call)
+        lane = None if call.pace is None else call.pace.lane
+        if lane is not None:
+            lane.add(call)
         else:
             self.pool.submit(self._work, (call,))
 
-    def _work(self, calls: Sequence[Call]) -> None:
-        """Answers those that somebody still waits for."""
+    def _work(self, calls: Sequence[Call]) -> int:
+        """Answers those that somebody still waits for; says how many of them the model ran."""
         started_ns = time.perf_counter_ns()
         due = [call for call in calls if call.pooled is not None and not call.pooled.over]
         for call, answer in self._answers(due, started_ns):
@@ -52,20 +54,22 @@ class PooledCalls:
                 if not pooled.over:
                     pooled.due += 1
                     call.core.start_server_batch(operations(answer), Step(self._reported, call))
-        for call in due:
-            if call.pace is not None:
+        # What was refused, or came too late, says nothing about its kind.
+        ran = [call for call in due if call.asked is not None and call.asked.response is not None]
+        for call in ran:
+            if call.pace is not None and call.asked is not None and call.asked.prepared is not None:
                 call.pace.ran_pooled((time.perf_counter_ns() - started_ns) // len(due))
-                self._assign(call.asked, call.pace)
+                self._assign(call.asked.prepared, call.pace)
+        return len(ran)
 
-    def _assign(self, asked: Asked | None, pace: Pace) -> None:
+    def _assign(self, prepared: Prepared, pace: Pace) -> None:
         """Calls whose runtime computes from start to end wait for a core; for the others threads are enough."""
-        prepared = None if asked is None else asked.prepared
-        if prepared is None or not prepared.computes or not self.in_lanes:
+        if not prepared.computes or not self.in_lanes:
             pace.lane = None
             return
-        if pace.lane is None:
-            pace.lane = Lane(self.pool, CORES, self._work)
-        pace.lane.joins = prepared.merged is not None
+        lane = pace.lane or Lane(self.pool, CORES, self._work)
+        lane.joins = prepared.merged is not None
+        pace.lane = lane
 
     def _answers(self, calls: Sequence[Call], now_ns: int) -> Iterator[tuple[Call, RpcAnswer]]:
         usual: list[Call] = []

@@ -19,8 +19,8 @@ from toolkit.wire.messages import MultiRequest, PredictResponse
 from toolkit.wire.rpc import RpcStatus
 
 log = logging.getLogger(__name__)
-# What a well-behaved client waits before it tries again (gRFC A6).
 _ROOM_NS = 100_000_000  # a call with less time left runs by itself
+# What a well-behaved client waits before it tries again (gRFC A6).
 RETRY_HINT = (("grpc-retry-pushback-ms", "50"),)
 
 
@@ -121,8 +121,12 @@ class RpcCalls:
         """
         started_ns = time.perf_counter_ns()
         self._each(self._prepare, calls)
-        if len(calls) > 1:
-            for merged, group in _alike(calls, started_ns):
+        groups = list(_alike(calls, started_ns)) if len(calls) > 1 else []
+        if groups:
+            joined = {id(asked) for _, group in groups for asked in group}
+            # First those that run by themselves, since some of them are in a hurry.
+            self._each(self._run, [asked for asked in calls if id(asked) not in joined])
+            for merged, group in groups:
                 self._run_merged(merged, group)
         self._each(self._run, [asked for asked in calls if asked.response is None])
         self._each(self._write, calls)

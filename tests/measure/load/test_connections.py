@@ -125,14 +125,17 @@ def test_the_core_works_with_the_grpcio_that_is_installed(fresh_check: None) -> 
 class Collecting:
     """Takes the numbers of those that are over."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, breaks: bool = False) -> None:
         self.over: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self.breaks = breaks
 
     def sending(self, number: int) -> None:
         pass
 
     def finished(self, number: int, outcome: int, told: Any, content: bytes | str) -> None:
         self.over.put(number)
+        if self.breaks:
+            raise RuntimeError("this listener is broken")
 
 
 @pytest.mark.timeout(60)
@@ -151,6 +154,19 @@ def test_closing_while_answers_come_ends(server: Running, unanswered: int) -> No
         sender.close()
 
         assert not any(thread.is_alive() for thread in sender._receiving)
+
+
+@pytest.mark.timeout(60)
+def test_a_listener_that_breaks_is_heard_of_when_the_load_ends(server: Running) -> None:
+    route, listener = route_of("core", server.grpc_port), Collecting(breaks=True)
+    sender = CoreSender(route.endpoint, 1, 30.0, listener)
+    for number in range(3):
+        sender.send(number, route.path, route.bodies[0])
+    for _ in range(3):
+        listener.over.get(timeout=30)
+
+    with pytest.raises(RuntimeError, match="this listener is broken"):
+        sender.close()
 
 
 def other_send(self: CoreSender, number: int, path: str, body: bytes) -> None:

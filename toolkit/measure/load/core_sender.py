@@ -28,6 +28,7 @@ class CoreSender(Tally):
         super().__init__(listener)
         self._timeout_s = timeout_s
         self._closing = False
+        self._failure: Exception | None = None
         found = credentials_of(endpoint)
         credentials = None if found is None else found._credentials
         self._channels = [
@@ -73,6 +74,8 @@ class CoreSender(Tally):
             channel.close(cygrpc.StatusCode.cancelled, "the load is over")
         for thread in self._receiving:
             thread.join(5)  # those that watch end by themselves, up to half a second later
+        if self._failure is not None:
+            raise self._failure
 
     @staticmethod
     def _thread(work: Callable[[Any], None], what: Any) -> threading.Thread:
@@ -94,7 +97,10 @@ class CoreSender(Tally):
                 continue
             status = operations[5]
             told, details = status.trailing_metadata(), str(status.details() or "")
-            self.over(event.tag, int(status.code()), operations[4].message(), told, details)
+            try:
+                self.over(event.tag, int(status.code()), operations[4].message(), told, details)
+            except Exception as error:  # noqa: BLE001  # raised on closing, which waits until all events are taken
+                self._failure = self._failure or error
 
     def _watch(self, channel: Any) -> None:
         """Counts how often a connection that stood is made again."""
