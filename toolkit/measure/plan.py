@@ -71,13 +71,14 @@ class Effort:
         return Limits(10, int(self.warm_up_s * SECOND_NS), int(max(self.most_s / 4, 2 * self.warm_up_s) * SECOND_NS))
 
 
-# Two runs that are each off by no more are 5 % apart at most, as errors of two that know nothing of each other add up.
+# Two runs that are each off by no more are 5 % apart at most (errors of two that know nothing of each other add up), but
+# for what their processes differ by.
 FULL_WITHIN = 0.05 / math.sqrt(2)
 EFFORTS: Mapping[str, Effort] = MappingProxyType(
     {
         "quick": Effort("quick", 4, 1.0, 10.0, (50, 90), patience=2.0, starts_together=True),
         "normal": Effort("normal", 10, 5.0, 60.0, (50, 90, 99)),
-        "full": Effort("full", 60, 30.0, 120.0, (50, 90, 99, 99.9), workers=2, within=FULL_WITHIN),
+        "full": Effort("full", 60, 30.0, 120.0, (50, 90, 99, 99.9), workers=4, within=FULL_WITHIN),
     }
 )
 
