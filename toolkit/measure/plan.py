@@ -71,8 +71,8 @@ class Effort:
         return Limits(10, int(self.warm_up_s * SECOND_NS), int(max(self.most_s / 4, 2 * self.warm_up_s) * SECOND_NS))
 
 
-# Two runs that are each off by no more are 5 % apart at most (errors of two that know nothing of each other add up), but
-# for what their processes differ by.
+# Two runs that are each off by no more are 5 % apart at most (errors of two that know nothing of each other add up),
+# but for what their processes differ by.
 FULL_WITHIN = 0.05 / math.sqrt(2)
 EFFORTS: Mapping[str, Effort] = MappingProxyType(
     {
