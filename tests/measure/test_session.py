@@ -1,5 +1,6 @@
 """Workers measure real artifacts side by side; what answers wrongly is caught in the same run and gets no time."""
 
+import math
 import shutil
 from array import array
 from collections.abc import Callable
@@ -13,6 +14,7 @@ import pytest
 from toolkit.building.isolate import Isolated
 from toolkit.core.artifact import Artifact, Manifest, read_manifest
 from toolkit.core.parity import Parity
+from toolkit.measure import session
 from toolkit.measure.measurement import Measurement, Status
 from toolkit.measure.plan import Effort, Source, Task, Threads, chosen_paths, local_paths, unmade_paths
 from toolkit.measure.report import Report
@@ -233,3 +235,14 @@ def test_it_does_not_go_on_past_the_cap_of_either() -> None:
     slow = {"eager": [10.0] * 8, "graph": RESTLESS}
     assert waiting(slow, replace(PRECISE, most_s=1.6)) == set()
     assert waiting(slow, replace(PRECISE, most_s=1.7)) == {"eager", "graph"}
+
+
+def test_where_no_ratio_is_asked_for_none_is_computed(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: Any) -> float:
+        raise AssertionError("it costs 2000 draws a row and round")
+
+    monkeypatch.setattr(session, "ratio_within", never)
+    rounds = {"eager": STEADY, "graph": RESTLESS}
+    assert waiting(rounds, replace(PRECISE, within=math.inf)) == set()
+    with pytest.raises(AssertionError, match="2000 draws"):
+        waiting(rounds, PRECISE)

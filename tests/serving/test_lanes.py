@@ -82,6 +82,13 @@ def finish(work: Work, pool: BoundedPool) -> None:
         event.wait(0.0005)
 
 
+def play(work: Work, lane: Lane[int], pool: BoundedPool, count: int) -> None:
+    """So many calls that wait together, until all are answered."""
+    for number in range(count):
+        lane.add(number)
+    finish(work, pool)
+
+
 def test_no_more_run_than_there_are_cores() -> None:
     work = Work()
     with lane_of(work) as (lane, pool):
@@ -111,9 +118,7 @@ def test_what_waits_together_is_taken_together_and_each_thread_leaves_the_other_
 def test_a_group_is_no_longer_than_callers_may_wait_for_each_other() -> None:
     work = Work(alone_ns=TOGETHER_NS // 2, among_ns=TOGETHER_NS // 3)
     with lane_of(work, width=1, joins=True) as (lane, pool):
-        for number in range(100):
-            lane.add(number)
-        finish(work, pool)
+        play(work, lane, pool, 100)
     assert max(map(len, work.groups[2:])) == 3
     assert [number for group in work.groups for number in group] == list(range(100)), "in their order"
 
@@ -121,9 +126,7 @@ def test_a_group_is_no_longer_than_callers_may_wait_for_each_other() -> None:
 def test_where_calls_are_dearer_together_they_run_alone_but_for_a_trial() -> None:
     work = Work(alone_ns=100_000, among_ns=200_000)
     with lane_of(work, width=1, joins=True) as (lane, pool):
-        for number in range(400):
-            lane.add(number)
-        finish(work, pool)
+        play(work, lane, pool, 400)
     alone = sum(len(group) == 1 for group in work.groups)
     assert alone > 200
     assert 1 < len(work.groups) - alone < 8
@@ -132,15 +135,11 @@ def test_where_calls_are_dearer_together_they_run_alone_but_for_a_trial() -> Non
 def test_what_was_refused_says_nothing_of_what_calls_take() -> None:
     work = Work(alone_ns=TOGETHER_NS // 2, among_ns=TOGETHER_NS // 3)
     with lane_of(work, width=1, joins=True) as (lane, pool):
-        for number in range(20):
-            lane.add(number)
-        finish(work, pool)
+        play(work, lane, pool, 20)
         known = dict(lane._each_ns)
         assert known[True] > 0
         work.refuses, work.alone_ns, work.among_ns = True, 1000, 1000
-        for number in range(200):
-            lane.add(number)
-        finish(work, pool)
+        play(work, lane, pool, 200)
         assert lane._each_ns == known
     assert max(map(len, work.groups[2:])) == 3
 
@@ -148,9 +147,7 @@ def test_what_was_refused_says_nothing_of_what_calls_take() -> None:
 def test_two_calls_too_long_to_wait_for_each_other_are_tried_together_once() -> None:
     work = Work(alone_ns=2 * TOGETHER_NS, among_ns=TOGETHER_NS // 4)
     with lane_of(work, width=1, joins=True) as (lane, pool):
-        for number in range(100):
-            lane.add(number)
-        finish(work, pool)
+        play(work, lane, pool, 100)
     sizes = [len(group) for group in work.groups]
     assert sizes[:63] == [1] * 63
     assert sizes[63] == 2
@@ -183,6 +180,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Running]
     with running(tmp_path) as found, grpc.insecure_channel(found.address) as channel:
         found.model.computes, found.model.rows_alone = True, {"serving_default"}
         predict(channel)
+        found.wait_for_held(0)  # what the call was like is learned after its answer has gone out
         found.model.gate.clear()
         yield found
 

@@ -1,5 +1,6 @@
 """Measures paths side by side: their worker processes live over all rounds, in random order, one active at a time."""
 
+import math
 import random
 import time
 from array import array
@@ -227,7 +228,9 @@ class Session:
 
         Rounds without one of the baseline beside them would not, so that is among them.
         """
-        effort, vague = self._effort, set()
+        effort, vague = self._effort, set[int]()
+        if effort.within == math.inf:
+            return vague
         baselines = {(lane.task.threads, row.batch_size): row for lane, row in found if lane.task.path == BASELINE}
         for lane, row in found:
             beside = baselines.get((lane.task.threads, row.batch_size))

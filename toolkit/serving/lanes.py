@@ -68,7 +68,7 @@ class Lane(Generic[Call]):
             started_ns, ran = now_ns, 0
             try:
                 ran = self._answer(group)
-            except Exception:  # one group must not end the lane
+            except Exception:  # a fault of ours, which is logged: those that wait behind it have still to be answered
                 log.exception("a gRPC call was lost")
             finally:
                 now_ns = self._clock()

@@ -55,12 +55,15 @@ class PooledCalls:
                     pooled.due += 1
                     call.core.start_server_batch(operations(answer), Step(self._reported, call))
         # What was refused, or came too late, says nothing about its kind.
-        ran = [call for call in due if call.asked is not None and call.asked.response is not None]
-        for call in ran:
-            if call.pace is not None and call.asked is not None and call.asked.prepared is not None:
-                call.pace.ran_pooled((time.perf_counter_ns() - started_ns) // len(due))
-                self._assign(call.asked.prepared, call.pace)
-        return len(ran)
+        took_ns, ran = time.perf_counter_ns() - started_ns, 0
+        for call in due:
+            asked, pace = call.asked, call.pace
+            if asked is None or pace is None or asked.prepared is None or asked.response is None:
+                continue
+            ran += 1
+            pace.ran_pooled(took_ns // len(due))
+            self._assign(asked.prepared, pace)
+        return ran
 
     def _assign(self, prepared: Prepared, pace: Pace) -> None:
         """Calls whose runtime computes from start to end wait for a core; for the others threads are enough."""
