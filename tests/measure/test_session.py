@@ -172,7 +172,9 @@ def test_what_was_measured_before_an_interruption_is_kept(shipped: Callable[[str
     assert session.measurements[0].timed
 
 
-def test_the_workers_of_a_path_take_its_rounds_by_rotation(shipped: Callable[[str], Path], root: Path) -> None:
+def test_the_workers_of_a_path_take_its_rounds_by_rotation_and_others_relieve_them(
+    shipped: Callable[[str], Path], root: Path
+) -> None:
     asked: list[int] = []
 
     class Watched(Isolated):
@@ -183,15 +185,26 @@ def test_the_workers_of_a_path_take_its_rounds_by_rotation(shipped: Callable[[st
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("toolkit.measure.session.Isolated", Watched)
-        session = Session(
-            [task(shipped("mlp"), root, "tflite", (1,))], replace(TINY, rounds=4, workers=2), lambda *_: None, seed=1
-        )
+        effort = replace(TINY, rounds=8, workers=2, relays=2)
+        session = Session([task(shipped("mlp"), root, "tflite", (1,))], effort, lambda *_: None, seed=1)
         assert session.run()
     (found,) = session.measurements
-    assert (found.workers, found.timed) == (2, True)
-    assert len(set(asked)) == 2
-    assert asked[::2] == [asked[0]] * len(asked[::2])
-    assert asked[1::2] == [asked[1]] * len(asked[1::2])
+    assert (found.workers, found.timed) == (4, True)
+    assert found.peak_bytes is not None
+    first, second, third, fourth = dict.fromkeys(asked)
+    assert asked[:4] == [first, second] * 2
+    assert asked[4::2] == [third] * len(asked[4::2])
+    assert asked[5::2] == [fourth] * len(asked[5::2])
+
+
+def test_nobody_relieves_the_workers_of_a_path_that_has_used_up_its_time(
+    shipped: Callable[[str], Path], root: Path
+) -> None:
+    effort = replace(TINY, rounds=4, relays=2, least_s=0.2, most_s=0.11)
+    session = Session([task(shipped("mlp"), root, "tflite", (1,))], effort, lambda *_: None, seed=1)
+    assert session.run()
+    (found,) = session.measurements
+    assert (found.workers, len(found.rounds)) == (1, 2)
 
 
 def test_without_memory_for_it_there_is_no_second_worker(
@@ -204,7 +217,7 @@ def test_without_memory_for_it_there_is_no_second_worker(
     (found,) = session.measurements
     assert (found.workers, found.timed) == (1, True)
     report = Report("now", {}, effort, {}, 1, (found,))
-    assert "no memory for 2 workers each: tflite" in tables_of(report)[0].notes
+    assert "fewer than 2 processes, for want of memory or time: tflite" in tables_of(report)[0].notes
 
 
 def waiting(rounds: dict[str, list[float]], effort: Effort) -> set[str]:

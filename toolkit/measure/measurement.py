@@ -51,7 +51,7 @@ class Measurement:
         rounds: nanoseconds of each call, round by round.
         phases_ns: for served paths, nanoseconds of each phase of each call.
         peak_bytes: the most memory its process held.
-        workers: processes that took its rounds by rotation.
+        workers: processes that took its rounds.
     """
 
     key: Key

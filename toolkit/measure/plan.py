@@ -40,7 +40,8 @@ class Effort:
         warm_up_s: least warm-up.
         patience: how many times `least_s` may be spent until the windows are flat.
         starts_together: whether workers start two at a time, which makes every cold start look slower.
-        workers: worker processes of a path, which take its turns by rotation.
+        workers: worker processes of a path at a time, which take its turns by rotation.
+        relays: how many sets of workers take a path's rounds, one after another.
         within: the share that a path's ratio to the baseline may be off by, at 99 %; more rounds are added until it is.
     """
 
@@ -53,7 +54,13 @@ class Effort:
     patience: float = 3.0
     starts_together: bool = False
     workers: int = 1
+    relays: int = 1
     within: float = math.inf
+
+    @property
+    def processes(self) -> int:
+        """How many processes take a path's rounds, in all."""
+        return self.workers * self.relays
 
     def capped(self, most_s: float) -> "Effort":
         """The same with another cap."""
@@ -65,10 +72,11 @@ class Effort:
         stretch = int(self.least_s / self.rounds * SECOND_NS)
         return Limits(1, stretch, stretch)
 
-    @property
-    def warm_up_limits(self) -> Limits:
-        """The warm-up of one path."""
-        return Limits(10, int(self.warm_up_s * SECOND_NS), int(max(self.most_s / 4, 2 * self.warm_up_s) * SECOND_NS))
+    def warm_up_limits(self, relay: int) -> Limits:
+        """The warm-up of one path. The first workers show that it becomes flat, those after them are only warmed up."""
+        least_s = self.warm_up_s
+        most_s = least_s if relay else max(self.most_s / 4, 2 * least_s)
+        return Limits(10, int(least_s * SECOND_NS), int(most_s * SECOND_NS))
 
 
 # Two runs that are each off by no more are 5 % apart at most (errors of two that know nothing of each other add up),
@@ -78,7 +86,7 @@ EFFORTS: Mapping[str, Effort] = MappingProxyType(
     {
         "quick": Effort("quick", 4, 1.0, 10.0, (50, 90), patience=2.0, starts_together=True),
         "normal": Effort("normal", 10, 5.0, 60.0, (50, 90, 99)),
-        "full": Effort("full", 60, 30.0, 120.0, (50, 90, 99, 99.9), workers=4, within=FULL_WITHIN),
+        "full": Effort("full", 120, 30.0, 120.0, (50, 90, 99, 99.9), workers=4, relays=3, within=FULL_WITHIN),
     }
 )
 

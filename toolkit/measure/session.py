@@ -1,4 +1,4 @@
-"""Measures paths side by side: their worker processes live over all rounds, in random order, one active at a time."""
+"""Measures paths side by side: their worker processes live over their rounds, in random order, one active at a time."""
 
 import math
 import random
@@ -62,10 +62,11 @@ class _Row:
 
 @dataclass
 class _Lane:
-    """One path, its workers and its rows; the cold start and the memory are those of its first worker."""
+    """One path, its workers of now and its rows; the cold start and the memory are those of its first worker."""
 
     task: Task
     workers: list[Isolated] = field(default_factory=list)
+    processes: int = 0
     started: worker.Started | None = None
     start_s: float = 0.0
     peak_bytes: int | None = None
@@ -86,6 +87,7 @@ class _Lane:
 
     def opened(self, found: worker.Started | None, start_s: float) -> None:
         """A worker has started, or has not: whichever answers wrongly, the path is wrong."""
+        self.processes += 1
         if self.started is None:
             self.started, self.start_s = found, start_s
         elif found is not None and found.problem:
@@ -109,7 +111,7 @@ class _Lane:
                 rounds=() if self.absent else tuple(row.rounds),
                 phases_ns=row.phases,
                 peak_bytes=self.peak_bytes,
-                workers=max(1, len(self.workers)),
+                workers=max(1, self.processes),
             )
             for row in self.rows
         ]
@@ -128,13 +130,14 @@ class Session:
 
     def run(self) -> bool:
         """Measure; False when a person interrupted it."""
-        with ExitStack() as stack:
-            try:
-                self._start(stack)
-                self._warm_up()
-                self._sample()
-            except KeyboardInterrupt:
-                return False
+        try:
+            for relay in range(self._effort.relays):
+                with ExitStack() as stack:
+                    self._start(stack, relay)
+                    self._warm_up(relay)
+                    self._sample(relay)
+        except KeyboardInterrupt:
+            return False
         return True
 
     @property
@@ -142,10 +145,15 @@ class Session:
         """What was found so far, in the order of the tasks."""
         return [found for lane in self._lanes for found in lane.measurements()]
 
-    def _start(self, stack: ExitStack) -> None:
-        self._add_workers(stack, self._lanes, 2 if self._effort.starts_together else 1)
+    def _start(self, stack: ExitStack, relay: int) -> None:
+        for lane in self._lanes:
+            lane.workers.clear()
+        if not relay:
+            self._add_workers(stack, self._lanes, 2 if self._effort.starts_together else 1)
+        else:
+            self._add_workers(stack, self._unfinished(), 2)
         for _ in range(1, self._effort.workers):  # their cold starts are not shown, so they may overlap
-            self._add_workers(stack, (lane for lane in self._running() if lane.has_room()), 2)
+            self._add_workers(stack, (lane for lane in self._unfinished() if lane.has_room()), 2)
 
     def _add_workers(self, stack: ExitStack, lanes: Iterable[_Lane], together: int) -> None:
         with ThreadPoolExecutor(together) as pool:
@@ -176,19 +184,21 @@ class Session:
             for started in lane.workers:
                 started.stop()
 
-    def _warm_up(self) -> None:
-        limits = self._effort.warm_up_limits
+    def _warm_up(self, relay: int) -> None:
+        limits = self._effort.warm_up_limits(relay)
         for lane in self._running():
             for row in lane.rows:
                 self._tell(lane, "warming up")
                 for process in lane.workers:
                     found = lane.ask(process, worker.warm, row.batch_size, limits, seconds=limits.most_ns / SECOND_NS)
-                    if isinstance(found, WarmUp):
+                    if isinstance(found, WarmUp) and not relay:
                         row.warmed(found)
 
-    def _sample(self) -> None:
-        turns = 0
-        while waiting := self._waiting():
+    def _sample(self, relay: int) -> None:
+        effort = self._effort
+        share = effort.rounds * (relay + 1) // effort.relays
+        turns = effort.rounds * relay // effort.relays
+        while waiting := self._waiting() if share == effort.rounds else self._before(share):
             turns += 1
             self._random.shuffle(waiting)
             for lane, row in waiting:
@@ -196,6 +206,10 @@ class Session:
                     continue
                 self._tell(lane, f"round {turns}")
                 self._take_turn(lane, row)
+        if not relay:
+            self._read_memory()
+
+    def _read_memory(self) -> None:
         for lane in self._running():
             if lane.task.url and not lane.task.pid:
                 continue  # a server that somebody else started: nobody here knows its memory
@@ -217,6 +231,15 @@ class Session:
 
     def _running(self) -> list[_Lane]:
         return [lane for lane in self._lanes if lane.running]
+
+    def _unfinished(self) -> list[_Lane]:
+        """Those with a row that the cap leaves more rounds."""
+        return [lane for lane in self._running() if any(row.may_go_on(self._effort) for row in lane.rows)]
+
+    def _before(self, rounds: int) -> list[tuple[_Lane, _Row]]:
+        """Rows that may go on and have not had so many rounds yet."""
+        found = [(lane, row) for lane in self._running() for row in lane.rows]
+        return [(lane, row) for lane, row in found if len(row.rounds) < rounds and row.may_go_on(self._effort)]
 
     def _waiting(self) -> list[tuple[_Lane, _Row]]:
         found = [(lane, row) for lane in self._running() for row in lane.rows]
@@ -249,7 +272,7 @@ class Session:
         done = sum(min(len(row.rounds), self._effort.rounds) for row in rows)
         left = (rounds - done) * min(self._effort.least_s, self._effort.most_s) / self._effort.rounds
         left += sum(row.warm_up is None for row in rows) * self._effort.warm_up_s * 1.5
-        left += sum(one.started is None and not one.absent for one in self._lanes) * 5.0
+        left += sum(max(0, self._effort.processes - one.processes) for one in self._lanes if not one.absent) * 4.0
         self._progress(f"{lane.task.model}: {what} {lane.task.path}", elapsed, elapsed + left)
 
 

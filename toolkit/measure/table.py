@@ -76,9 +76,9 @@ def _speed(report: Report, key: tuple[str, int, str], rows: Sequence[Measurement
         if why
     ]
     notes += [f"{found.key.path}: {found.caveat}" for found in rows if found.caveat]
-    few = [found.key.path for found in rows if found.timed and found.workers < report.effort.workers]
+    few = [found.key.path for found in rows if found.timed and found.workers < report.effort.processes]
     if few:
-        notes.append(f"no memory for {report.effort.workers} workers each: {', '.join(few)}")
+        notes.append(f"fewer than {report.effort.processes} processes, for want of memory or time: {', '.join(few)}")
     kept = sum(found.outliers for found in rows)
     if kept:
         notes.append(f"{kept} outliers of {sum(len(found.samples_ns) for found in rows)} samples kept")

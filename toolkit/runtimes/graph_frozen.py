@@ -5,7 +5,7 @@ flat 203 us, through a Session's callable 87 us. The raw WrappedFunction that fr
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 from toolkit.core.plugins import TRACED, Opening, Runtime
@@ -68,7 +68,8 @@ def _session(frozen: Frozen, opening: Opening) -> Iterator[Any]:
     config = v1.ConfigProto(
         intra_op_parallelism_threads=threads, inter_op_parallelism_threads=_between_ops(frozen, opening)
     )
-    with v1.Session(graph=graph, config=config) as session:
+    # Entered as a context manager it would start a thread as it is left, which hangs where Python itself is ending.
+    with closing(v1.Session(graph=graph, config=config)) as session:
         yield session
 
 
