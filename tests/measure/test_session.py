@@ -18,6 +18,7 @@ from toolkit.measure import session
 from toolkit.measure.measurement import Measurement, Status
 from toolkit.measure.plan import Effort, Source, Task, Threads, chosen_paths, local_paths, unmade_paths
 from toolkit.measure.report import Report
+from toolkit.measure.sampling import SECOND_NS
 from toolkit.measure.session import Session
 from toolkit.measure.table import tables_of
 from toolkit.measure.worker import Started, Turn, turn
@@ -195,6 +196,12 @@ def test_the_workers_of_a_path_take_its_rounds_by_rotation_and_others_relieve_th
     assert asked[:4] == [first, second] * 2
     assert asked[4::2] == [third] * len(asked[4::2])
     assert asked[5::2] == [fourth] * len(asked[5::2])
+
+
+def test_only_the_first_workers_are_warmed_up_until_they_are_flat() -> None:
+    first, later = (replace(TINY, warm_up_s=1.0, most_s=60.0).warm_up_limits(relay) for relay in (0, 1))
+    assert (first.least_calls, first.least_ns, first.most_ns) == (10, SECOND_NS, 15 * SECOND_NS)
+    assert (later.least_calls, later.least_ns, later.most_ns) == (10, SECOND_NS, SECOND_NS)
 
 
 def test_nobody_relieves_the_workers_of_a_path_that_has_used_up_its_time(

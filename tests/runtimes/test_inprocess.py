@@ -1,5 +1,6 @@
 """Every runtime that runs the model itself gives eager's answers, or says why it cannot."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,20 @@ def test_every_form_gives_eagers_answers(runtime: str, rows: int) -> None:
     for name in expected:
         np.testing.assert_allclose(found[name], expected[name], rtol=1e-6)
         assert np.asarray(found[name]).dtype == expected[name].dtype
+
+
+@pytest.mark.parametrize("runtime", NAMES)
+def test_one_that_was_left_open_can_close_while_python_ends(runtime: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    traced = traced_of(dense, a=TensorSpec("float32", (None, 3)), b=TensorSpec("float32", (2,)))
+    opened = RUNTIMES.load(runtime).open(opening(traced))
+    runner = opened.__enter__()
+    runner.run({"a": np.zeros((1, 3), np.float32), "b": np.zeros(2, np.float32)})
+
+    def never(thread: threading.Thread) -> None:
+        raise AssertionError(f"{thread.name} would never run, and Python wait for it for ever")
+
+    monkeypatch.setattr(threading.Thread, "start", never)
+    assert not opened.__exit__(GeneratorExit, GeneratorExit(), None)  # as when what was forgotten is freed
 
 
 def counting() -> Any:

@@ -128,19 +128,18 @@ class FastRpcServer(RpcServer):
         """Answers short calls: first all of them, and then their callers."""
         if self._crowd is not None and len(group) > 1:
             self._crowd.help()
-        now_ns, calls, asked, paces = time.perf_counter_ns(), [], [], []
+        now_ns, usual = time.perf_counter_ns(), []
         for call, pace in group:
             if call.asked is None or (call.deadline_ns is not None and call.deadline_ns <= now_ns):
                 self._finish(call, too_late(self.calls.metrics))
-                continue
-            calls.append(call)
-            asked.append(call.asked)
-            paces.append(pace)
-        for call, answer in zip(calls, self.calls.answer_together(asked), strict=True):
+            else:
+                usual.append((call, call.asked, pace))
+        answers = self.calls.answer_together([asked for _, asked, _ in usual])
+        for (call, _, _), answer in zip(usual, answers, strict=True):
             self._finish(call, answer)
-        for one, pace in zip(asked, paces, strict=True):
-            timing = one.timing
-            pace.ran(timing.parse_ns + timing.compute_ns // one.together + timing.encode_ns)
+        for _, asked, pace in usual:
+            timing = asked.timing
+            pace.ran(timing.parse_ns + timing.compute_ns // asked.together + timing.encode_ns)
 
     def _take(self, event: Any) -> bool:
         """Does what an event asks for; says whether it was the last one."""

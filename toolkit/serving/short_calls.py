@@ -88,9 +88,9 @@ def _group(waiting: deque[Short[Call]], most: int | None = None) -> list[Short[C
     group: list[Short[Call]] = []
     left_ns = TOGETHER_NS
     try:
-        while left_ns > 0 and (most is None or len(group) < most):
+        while waiting and left_ns > 0 and (most is None or len(group) < most):
             group.append(waiting.popleft())
             left_ns -= group[-1].pace.usual_ns
     except IndexError:
-        pass  # that was the last one
+        pass  # the other thread took the last one
     return group
