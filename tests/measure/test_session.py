@@ -198,10 +198,10 @@ def test_the_workers_of_a_path_take_its_rounds_by_rotation_and_others_relieve_th
     assert asked[5::2] == [fourth] * len(asked[5::2])
 
 
-def test_only_the_first_workers_are_warmed_up_until_they_are_flat() -> None:
+def test_the_workers_that_relieve_others_are_warmed_up_for_less_time_at_most() -> None:
     first, later = (replace(TINY, warm_up_s=1.0, most_s=60.0).warm_up_limits(relay) for relay in (0, 1))
     assert (first.least_calls, first.least_ns, first.most_ns) == (10, SECOND_NS, 15 * SECOND_NS)
-    assert (later.least_calls, later.least_ns, later.most_ns) == (10, SECOND_NS, SECOND_NS)
+    assert (later.least_calls, later.least_ns, later.most_ns) == (10, SECOND_NS, 4 * SECOND_NS)
 
 
 def test_nobody_relieves_the_workers_of_a_path_that_has_used_up_its_time(
@@ -211,7 +211,8 @@ def test_nobody_relieves_the_workers_of_a_path_that_has_used_up_its_time(
     session = Session([task(shipped("mlp"), root, "tflite", (1,))], effort, lambda *_: None, seed=1)
     assert session.run()
     (found,) = session.measurements
-    assert (found.workers, len(found.rounds)) == (1, 2)
+    assert found.workers == 1
+    assert 1 <= len(found.rounds) <= 2
 
 
 def test_without_memory_for_it_there_is_no_second_worker(
@@ -223,7 +224,7 @@ def test_without_memory_for_it_there_is_no_second_worker(
     assert session.run()
     (found,) = session.measurements
     assert (found.workers, found.timed) == (1, True)
-    report = Report("now", {}, effort, {}, 1, (found,))
+    report = Report("now", {}, effort, {"processes": 2}, 1, (found,))
     assert "fewer than 2 processes, for want of memory or time: tflite" in tables_of(report)[0].notes
 
 

@@ -18,6 +18,7 @@ from toolkit.serving.rpc_calls import Asked, RpcAnswer, RpcCalls
 from toolkit.serving.servables import Able
 from toolkit.serving.timing import Timing
 from toolkit.wire import rpc
+from toolkit.wire.codes import Code
 from toolkit.wire.messages import PredictRequest, Target
 
 POISON = 13.0
@@ -95,6 +96,17 @@ def asking(tmp_path: Path) -> Asking:
     disk = Disk(tmp_path)
     disk.publish("m", 1)
     return Asking(disk, Doubling(tmp_path, signatures=SIGNATURES, rows_alone={"serving_default"}))
+
+
+def test_a_call_that_fails_alone_says_why_and_gives_its_version_back(asking: Asking) -> None:
+    (refused,) = asking(POISON)
+    assert refused.status is not None
+    assert refused.status.code is Code.INVALID_ARGUMENT
+    assert "poison" in refused.status.details
+    asking.model.signatures = {}
+    (unknown,) = asking(1.0)
+    assert unknown.status is not None
+    assert asking.model.rows == []
 
 
 def test_calls_that_differ_in_their_values_alone_are_one_run(asking: Asking) -> None:

@@ -114,6 +114,7 @@ def _measured(request: BenchRequest, effort: Effort, machine: dict[str, Any], pr
         "device_inputs": request.device_inputs,
         "server": request.server,
         "max_seconds_per_path": effort.most_s,
+        "processes": effort.processes,
     }
     created = datetime.now(UTC).isoformat(timespec="seconds")
     return Report(created, machine, effort, settings, seed, tuple(found), facts, interrupted=not whole)

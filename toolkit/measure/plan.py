@@ -73,9 +73,9 @@ class Effort:
         return Limits(1, stretch, stretch)
 
     def warm_up_limits(self, relay: int) -> Limits:
-        """The warm-up of one path. The first workers show that it becomes flat, those after them are only warmed up."""
+        """The warm-up of one path. The first workers have shown by theirs whether it becomes flat; others get less."""
         least_s = self.warm_up_s
-        most_s = least_s if relay else max(self.most_s / 4, 2 * least_s)
+        most_s = 4 * least_s if relay else max(self.most_s / 4, 2 * least_s)
         return Limits(10, int(least_s * SECOND_NS), int(most_s * SECOND_NS))
 
 

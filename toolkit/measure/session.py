@@ -32,10 +32,11 @@ class _Row:
     warm_up: WarmUp | None = None
     rounds: "list[array[int]]" = field(default_factory=list)
     phases: "dict[str, array[int]]" = field(default_factory=dict)
+    processes: set[int] = field(default_factory=set)
     spent_s: float = 0.0
 
     def warmed(self, found: WarmUp) -> None:
-        """Another worker of the path is warm: the first one's length is shown, and all must have become flat."""
+        """One of the first workers is warm: the first one's length is shown, and all must have become flat."""
         self.warm_up = found if self.warm_up is None else replace(self.warm_up, flat=self.warm_up.flat and found.flat)
 
     def add(self, turn: worker.Turn) -> None:
@@ -62,11 +63,10 @@ class _Row:
 
 @dataclass
 class _Lane:
-    """One path, its workers of now and its rows; the cold start and the memory are those of its first worker."""
+    """One path, its present workers and its rows; the cold start and the memory are those of its first worker."""
 
     task: Task
     workers: list[Isolated] = field(default_factory=list)
-    processes: int = 0
     started: worker.Started | None = None
     start_s: float = 0.0
     peak_bytes: int | None = None
@@ -87,7 +87,6 @@ class _Lane:
 
     def opened(self, found: worker.Started | None, start_s: float) -> None:
         """A worker has started, or has not: whichever answers wrongly, the path is wrong."""
-        self.processes += 1
         if self.started is None:
             self.started, self.start_s = found, start_s
         elif found is not None and found.problem:
@@ -111,7 +110,7 @@ class _Lane:
                 rounds=() if self.absent else tuple(row.rounds),
                 phases_ns=row.phases,
                 peak_bytes=self.peak_bytes,
-                workers=max(1, self.processes),
+                workers=max(1, len(row.processes)),
             )
             for row in self.rows
         ]
@@ -127,15 +126,17 @@ class Session:
         self._effort, self._progress, self._verbose = effort, progress, verbose
         self._random = random.Random(seed)  # noqa: S311  # the order of rounds is no secret
         self._begun = time.monotonic()
+        self._relay = 0
 
     def run(self) -> bool:
         """Measure; False when a person interrupted it."""
         try:
             for relay in range(self._effort.relays):
+                self._relay = relay
                 with ExitStack() as stack:
-                    self._start(stack, relay)
-                    self._warm_up(relay)
-                    self._sample(relay)
+                    self._start(stack)
+                    self._warm_up()
+                    self._sample()
         except KeyboardInterrupt:
             return False
         return True
@@ -145,10 +146,10 @@ class Session:
         """What was found so far, in the order of the tasks."""
         return [found for lane in self._lanes for found in lane.measurements()]
 
-    def _start(self, stack: ExitStack, relay: int) -> None:
+    def _start(self, stack: ExitStack) -> None:
         for lane in self._lanes:
             lane.workers.clear()
-        if not relay:
+        if not self._relay:
             self._add_workers(stack, self._lanes, 2 if self._effort.starts_together else 1)
         else:
             self._add_workers(stack, self._unfinished(), 2)
@@ -184,18 +185,20 @@ class Session:
             for started in lane.workers:
                 started.stop()
 
-    def _warm_up(self, relay: int) -> None:
-        limits = self._effort.warm_up_limits(relay)
-        for lane in self._running():
+    def _warm_up(self) -> None:
+        limits = self._effort.warm_up_limits(self._relay)
+        for lane in self._unfinished():
             for row in lane.rows:
+                if not row.may_go_on(self._effort):
+                    continue
                 self._tell(lane, "warming up")
                 for process in lane.workers:
                     found = lane.ask(process, worker.warm, row.batch_size, limits, seconds=limits.most_ns / SECOND_NS)
-                    if isinstance(found, WarmUp) and not relay:
+                    if isinstance(found, WarmUp) and not self._relay:
                         row.warmed(found)
 
-    def _sample(self, relay: int) -> None:
-        effort = self._effort
+    def _sample(self) -> None:
+        effort, relay = self._effort, self._relay
         share = effort.rounds * (relay + 1) // effort.relays
         turns = effort.rounds * relay // effort.relays
         while waiting := self._waiting() if share == effort.rounds else self._before(share):
@@ -225,6 +228,7 @@ class Session:
             )
             limits = Limits(1, max(stretch, 1), max(stretch, 1))
         process = lane.workers[len(row.rounds) % len(lane.workers)]
+        row.processes.add(process.pid)
         found = lane.ask(process, worker.turn, row.batch_size, limits, seconds=limits.most_ns / SECOND_NS)
         if isinstance(found, worker.Turn):
             row.add(found)
@@ -272,7 +276,8 @@ class Session:
         done = sum(min(len(row.rounds), self._effort.rounds) for row in rows)
         left = (rounds - done) * min(self._effort.least_s, self._effort.most_s) / self._effort.rounds
         left += sum(row.warm_up is None for row in rows) * self._effort.warm_up_s * 1.5
-        left += sum(max(0, self._effort.processes - one.processes) for one in self._lanes if not one.absent) * 4.0
+        left += sum(one.started is None and not one.absent for one in self._lanes) * self._effort.workers * 4.0
+        left += (self._effort.relays - 1 - self._relay) * len(self._unfinished()) * self._effort.workers * 3.0
         self._progress(f"{lane.task.model}: {what} {lane.task.path}", elapsed, elapsed + left)
 
 

@@ -22,7 +22,7 @@ _STUDENT_99 = (63.66, 9.925, 5.841, 4.604, 4.032, 3.707, 3.499, 3.355, 3.250, 3.
 _NORMAL_99 = 2.576
 _EXACT_LIMIT = 5000
 # What two processes of one program differ by, for all their lives: where memory lies, how hashes fall (pyperf answers
-# it with many processes). A path has one worker, so its rounds cannot show it: every ratio's interval allows for it.
+# it with many processes). Where a path has one worker its rounds cannot show it: every ratio's interval allows for it.
 PROCESS_SPREAD = 0.02
 
 Numbers = Sequence[float] | npt.NDArray[Any]

@@ -76,9 +76,10 @@ def _speed(report: Report, key: tuple[str, int, str], rows: Sequence[Measurement
         if why
     ]
     notes += [f"{found.key.path}: {found.caveat}" for found in rows if found.caveat]
-    few = [found.key.path for found in rows if found.timed and found.workers < report.effort.processes]
-    if few:
-        notes.append(f"fewer than {report.effort.processes} processes, for want of memory or time: {', '.join(few)}")
+    processes = report.settings.get("processes", 1)  # reports of before do not say
+    few = [found.key.path for found in rows if found.timed and found.workers < processes]
+    if few and not report.interrupted:
+        notes.append(f"fewer than {processes} processes, for want of memory or time: {', '.join(few)}")
     kept = sum(found.outliers for found in rows)
     if kept:
         notes.append(f"{kept} outliers of {sum(len(found.samples_ns) for found in rows)} samples kept")

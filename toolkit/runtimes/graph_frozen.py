@@ -68,8 +68,8 @@ def _session(frozen: Frozen, opening: Opening) -> Iterator[Any]:
     config = v1.ConfigProto(
         intra_op_parallelism_threads=threads, inter_op_parallelism_threads=_between_ops(frozen, opening)
     )
-    # As a context manager it is closed by another thread where an error leaves it, and waits for that. One that was
-    # forgotten is left so while Python ends, when no thread comes to run any more.
+    # `with session` closes it on another thread when an exception leaves the block, and waits for that thread. A runner
+    # that nobody closed is left that way while Python ends, when no new thread runs any more.
     with closing(v1.Session(graph=graph, config=config)) as session:
         yield session
 
