@@ -14,7 +14,6 @@ import pytest
 from toolkit.building.isolate import Isolated
 from toolkit.core.artifact import Artifact, Manifest, read_manifest
 from toolkit.core.parity import Parity
-from toolkit.measure import session
 from toolkit.measure.measurement import Measurement, Status
 from toolkit.measure.plan import Effort, Source, Task, Threads, chosen_paths, local_paths, unmade_paths
 from toolkit.measure.report import Report
@@ -262,7 +261,7 @@ def test_where_no_ratio_is_asked_for_none_is_computed(monkeypatch: pytest.Monkey
     def never(*_: Any) -> float:
         raise AssertionError("it costs 2000 draws a row and round")
 
-    monkeypatch.setattr(session, "ratio_within", never)
+    monkeypatch.setattr("toolkit.measure.session.ratio_within", never)
     rounds = {"eager": STEADY, "graph": RESTLESS}
     assert waiting(rounds, replace(PRECISE, within=math.inf)) == set()
     with pytest.raises(AssertionError, match="2000 draws"):

@@ -198,10 +198,8 @@ class Session:
                         row.warmed(found)
 
     def _sample(self) -> None:
-        effort, relay = self._effort, self._relay
-        share = effort.rounds * (relay + 1) // effort.relays
-        turns = effort.rounds * relay // effort.relays
-        while waiting := self._waiting() if share == effort.rounds else self._before(share):
+        turns = self._share(self._relay)
+        while waiting := self._waiting():
             turns += 1
             self._random.shuffle(waiting)
             for lane, row in waiting:
@@ -209,7 +207,7 @@ class Session:
                     continue
                 self._tell(lane, f"round {turns}")
                 self._take_turn(lane, row)
-        if not relay:
+        if not self._relay:
             self._read_memory()
 
     def _read_memory(self) -> None:
@@ -240,13 +238,16 @@ class Session:
         """Those with a row that the cap leaves more rounds."""
         return [lane for lane in self._running() if any(row.may_go_on(self._effort) for row in lane.rows)]
 
-    def _before(self, rounds: int) -> list[tuple[_Lane, _Row]]:
-        """Rows that may go on and have not had so many rounds yet."""
-        found = [(lane, row) for lane in self._running() for row in lane.rows]
-        return [(lane, row) for lane, row in found if len(row.rounds) < rounds and row.may_go_on(self._effort)]
+    def _share(self, relays: int) -> int:
+        """How many rounds so many sets of workers take."""
+        return self._effort.rounds * relays // self._effort.relays
 
     def _waiting(self) -> list[tuple[_Lane, _Row]]:
+        """Rows that the present workers still measure: each set its share of the rounds, the last one what it takes."""
         found = [(lane, row) for lane in self._running() for row in lane.rows]
+        share = self._share(self._relay + 1)
+        if share < self._effort.rounds:
+            return [(lane, row) for lane, row in found if len(row.rounds) < share and row.may_go_on(self._effort)]
         vague = self._vague(found)
         return [(lane, row) for lane, row in found if row.lacks(self._effort) or id(row) in vague]
 
