@@ -53,7 +53,8 @@ def _rename_function(function: Any) -> None:
 
     _rename(function.node_def, other)
     for results in (function.ret, function.control_ret):
-        for result, name in results.items():
+        # Setting an entry may move it, so that an iteration over the map itself misses some.
+        for result, name in list(results.items()):
             results[result] = other(name)
 
 

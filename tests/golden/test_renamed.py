@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -21,6 +22,7 @@ from tests.golden.renaming import (
 from tests.golden.replaying import Case, cases, content, grpc_difference, rest_difference
 from tests.golden.test_replay import FLAGS
 from toolkit.serving.embedded import ServeRequest, Serving, serve
+from toolkit.wire import protos
 
 PLAIN = "saved_model_half_plus_two_cpu"
 Start = Callable[[str], Serving]
@@ -113,6 +115,19 @@ def test_most_exchanges_are_replayed_and_most_of_them_look_different() -> None:
     left = [case for case in news if case is not None]
     assert len(left) == len(olds) == 229 + 92
     assert sum(new != old for old, new in zip(olds, news, strict=True) if new is not None) >= 0.9 * len(olds)
+
+
+def test_each_result_of_a_function_is_one_of_its_renamed_nodes(tmp_path: Path) -> None:
+    rename_models(tmp_path)
+    count = 0
+    for file in tmp_path.rglob("saved_model.pb"):
+        for meta_graph in protos.parse(protos.SavedModel, file.read_bytes()).meta_graphs:
+            for function in meta_graph.graph_def.library.function:
+                known = {node.name for node in function.node_def} | {one.name for one in function.signature.input_arg}
+                results = [*function.ret.values(), *function.control_ret.values()]
+                count += len(results)
+                assert {name.partition(":")[0] for name in results} <= known, function.signature.name
+    assert count > 100
 
 
 def test_no_new_name_is_an_old_one() -> None:
