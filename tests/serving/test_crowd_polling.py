@@ -1,7 +1,6 @@
 """The second thread that polls: asleep until calls come together, and gone with its queue."""
 
 import queue
-import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -85,4 +84,3 @@ def test_the_server_ends_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
 
     thread.join(PATIENCE_S)
     assert not thread.is_alive()
-    assert "rpc-sockets" not in {each.name for each in threading.enumerate()}
