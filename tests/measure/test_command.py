@@ -163,7 +163,7 @@ def test_what_was_measured_of_one_model_is_kept_when_the_next_is_interrupted_whi
                 raise KeyboardInterrupt
             return cls()
 
-        def facts(self) -> dict[str, object]:
+        def facts(self, _: BenchRequest) -> dict[str, object]:
             return {}
 
         def tasks(self, *_: object) -> tuple[list[object], list[Measurement]]:

@@ -4,7 +4,7 @@ import os
 import secrets
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,9 @@ from toolkit.measure.plan import (
     unmade_paths,
 )
 from toolkit.measure.report import Report
-from toolkit.measure.server import Served, given_server, serve_bundle
+from toolkit.measure.server import Served, check_server, given_server, serve_bundle
 from toolkit.measure.session import Progress, Session
+from toolkit.wire.endpoints import Reach
 
 _DEVICE_LIMIT_S = 300.0  # importing TensorFlow from a cold and busy disk takes minutes
 
@@ -52,6 +53,7 @@ class BenchRequest:
         effort: quick, normal or full.
         max_seconds_per_path: in place of the effort's own cap.
         server: HOST:PORT of a server that runs already, in place of our own.
+        reach: how to reach that server, beyond its address.
         device: a TensorFlow device, as in GPU:0.
         device_inputs: leave the conversion of inputs out.
         signature: which one; none is serving_default, or the only one.
@@ -64,6 +66,7 @@ class BenchRequest:
     effort: str = "normal"
     max_seconds_per_path: float | None = None
     server: str = ""
+    reach: Reach = field(default_factory=Reach)
     device: str = ""
     device_inputs: bool = False
     signature: str = ""
@@ -82,6 +85,7 @@ def measure(request: BenchRequest, progress: Progress = lambda what, done, of: N
         ToolkitError: a model does not build.
     """
     effort = _effort(request)
+    _refuse_namesakes(request)
     with cores_awake() as idle:
         return _measured(request, effort, machine_facts() | {"idle cores": idle}, progress)
 
@@ -97,7 +101,7 @@ def _measured(request: BenchRequest, effort: Effort, machine: dict[str, Any], pr
     for reference in request.models:
         try:
             target = _Target.find(request, reference, lambda model, step: progress(f"{model}: {step}", 0, 0))
-            facts[target.model] = target.facts()
+            facts[target.model] = target.facts(request)
             with ExitStack() as stack:
                 tasks, absent = target.tasks(request, stack)
                 session = Session(tasks, effort, progress, seed, verbose=request.verbose)
@@ -130,9 +134,22 @@ def _effort(request: BenchRequest) -> Effort:
     if request.max_seconds_per_path is not None and request.max_seconds_per_path <= 0:
         raise BenchError("a path needs some time", hint="--max-seconds-per-path 20s")
     if request.server:
-        given_server(request.server, "")  # says what is wrong with it before anything is built
+        check_server(request.server, request.reach)
     effort = EFFORTS[request.effort]
     return effort if request.max_seconds_per_path is None else effort.capped(request.max_seconds_per_path)
+
+
+def _refuse_namesakes(request: BenchRequest) -> None:
+    """Rows are told apart by the model's name, and no time is spent on what the table could not show."""
+    if len(request.models) < 2:
+        return
+    root = request.root or find_root(Path.cwd())
+    seen: dict[str, str] = {}
+    for reference in (str(one) for one in request.models if isinstance(one, str | Path)):
+        name = resolve(reference, root, request.imports).spec.name
+        if name in seen:
+            raise BenchError(f"'{seen[name]}' and '{reference}' are both called {name}", hint="measure one of them")
+        seen[name] = reference
 
 
 @dataclass(frozen=True)
@@ -162,13 +179,15 @@ class _Target:
     def model(self) -> str:
         return self.manifest.model
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self, request: BenchRequest) -> dict[str, Any]:
         """What a page tells of the model: its graph and its artifacts."""
         artifacts = {found.name: found.size_bytes for found in self.manifest.artifacts if found.files}
         source = self.manifest.source
         return {
             "bundle": self.bundle.name,
             "sha256": source.sha256,
+            "baseline": source.baseline,
+            "signature": self.signature(request.signature),
             "trace": dict(self.manifest.trace),
             "artifacts": artifacts,
         }
@@ -199,7 +218,7 @@ class _Target:
             for name in served:
                 task = self._task(request, name, threads, "served", "")
                 if url := server.url(name, task.signature):
-                    found.append(task.served_at(url, server.pid))
+                    found.append(task.served_at(url, server.pid, server.reach))
                 else:
                     absent += self._absent(request, name, threads, why)
         return found, absent
@@ -225,7 +244,8 @@ class _Target:
     def _server(self, request: BenchRequest, threads: Threads, stack: ExitStack) -> tuple[Served, str]:
         """The server to ask, and what to say of a path that it does not answer."""
         if request.server:
-            return given_server(request.server, self.model), f"{request.server} is of the other protocol"
+            given = given_server(request.server, self.model, request.reach)
+            return given, f"{request.server} is of the other protocol"
         try:
             return stack.enter_context(
                 serve_bundle(self.bundle, self.model, threads.intra)

@@ -71,7 +71,7 @@ class OpenPath:
 
     def _open(self) -> AbstractContextManager[Runner]:
         if self.task.url:
-            return open_remote(parse_url(self.task.url), watch=self.moments.append)
+            return open_remote(self.task.reach.apply(parse_url(self.task.url)), watch=self.moments.append)
         return self._runtime.open(self._opening)
 
     def _prepare(self, watch: Stopwatch) -> Opening:

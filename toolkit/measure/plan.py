@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -10,6 +10,7 @@ from toolkit.core.artifact import Manifest
 from toolkit.core.plugins import FORMATS, MODEL, RUNTIMES, TRACED
 from toolkit.errors import BenchError, nearest
 from toolkit.measure.sampling import SECOND_NS, Limits
+from toolkit.wire.endpoints import Reach
 
 BASELINE = "eager"
 # In this order in every table: from the model as built to what production runs.
@@ -111,6 +112,7 @@ class Task:
         artifact: which artifact of the bundle; empty for a path without a file.
         url: where a server answers, for a served path.
         pid: that server's process, whose memory counts.
+        reach: how to reach that server, beyond its URL.
         device: a TensorFlow device, as in `GPU:0`; empty is TensorFlow's choice.
         device_inputs: whether inputs are tensors already, so that conversion is left out.
     """
@@ -126,12 +128,13 @@ class Task:
     artifact: str = ""
     url: str = ""
     pid: int = 0
+    reach: Reach = field(default_factory=Reach)
     device: str = ""
     device_inputs: bool = False
 
-    def served_at(self, url: str, pid: int) -> "Task":
+    def served_at(self, url: str, pid: int, reach: Reach) -> "Task":
         """The same path asked of a server."""
-        return replace(self, url=url, pid=pid)
+        return replace(self, url=url, pid=pid, reach=reach)
 
     @property
     def needs_model(self) -> bool:

@@ -8,15 +8,22 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from selectors import EVENT_READ, DefaultSelector
 from typing import IO, Any
 
 from toolkit.errors import UnavailableError, UsageError
+from toolkit.runtimes.served import tls_contents
+from toolkit.wire.endpoints import Reach, parse_url
 
 _START_LIMIT_S = 180.0
 _END_LIMIT_S = 10.0
+_LAST_PORT = 65535
+_GIVEN = re.compile(r"(?:(?P<protocol>grpc|http)(?P<tls>s?)://)?(?P<address>[^/\s]+:\d+)(?P<path>/.*)?")
+# What a REST base may end in without naming a model.
+_BASES = (None, "/", "/v1", "/v1/", "/v1/models", "/v1/models/")
+_GIVEN_HINT = "--server HOST:PORT for gRPC, grpc[s]://HOST:PORT or http[s]://HOST:PORT"
 
 
 @dataclass(frozen=True)
@@ -28,6 +35,7 @@ class Served:
     model: str
     pid: int = 0
     tls: bool = False
+    reach: Reach = field(default_factory=Reach)
 
     def url(self, path: str, signature: str) -> str:
         """What a client of this path connects to."""
@@ -66,19 +74,42 @@ def serve_bundle(bundle: Path, model: str, threads: int, flags: Sequence[str] = 
             _end(process)
 
 
-def given_server(address: str, model: str) -> Served:
+def given_server(address: str, model: str, reach: Reach | None = None) -> Served:
     """A server that runs already, named as HOST:PORT (gRPC) or as a URL of either protocol.
 
+    Args:
+        address: as `--server` takes it.
+        model: what it is asked for.
+        reach: TLS files and the message limit.
+
     Raises:
-        UsageError: it is named otherwise.
+        UsageError: it is named otherwise, or together with a model.
     """
-    match = re.fullmatch(r"(?:(grpc|http)(s?)://)?([^/\s]+:\d+)(?:/.*)?", address)
-    if match is None:
+    match = _GIVEN.fullmatch(address)
+    if match is None or int(match["address"].rpartition(":")[2]) > _LAST_PORT:
+        raise UsageError(f"'{address}' is no server", hint=_GIVEN_HINT)
+    if match["path"] not in _BASES:
         raise UsageError(
-            f"'{address}' is no server", hint="--server HOST:PORT for gRPC, grpc[s]://HOST:PORT or http[s]://HOST:PORT"
+            f"'{address}' names more than a server, which is asked for each model by its own name", hint=_GIVEN_HINT
         )
-    grpc, rest = ("", match[3]) if match[1] == "http" else (match[3], "")
-    return Served(grpc, rest, model, tls=bool(match[2]))
+    grpc, rest = ("", match["address"]) if match["protocol"] == "http" else (match["address"], "")
+    return Served(grpc, rest, model, tls=bool(match["tls"]), reach=reach or Reach())
+
+
+def path_to(address: str) -> str:
+    """Which served path asks a given server: `grpc` or `rest`."""
+    return "grpc" if given_server(address, "").grpc else "rest"
+
+
+def check_server(address: str, reach: Reach) -> None:
+    """Nothing, where a given server can be asked for as far as one knows without asking it.
+
+    Raises:
+        UsageError: it is no server's address.
+        UnavailableError: a TLS file cannot be read.
+    """
+    url = given_server(address, "any").url(path_to(address), "any")
+    tls_contents(reach.apply(parse_url(url)).endpoint)
 
 
 def _ready(process: "subprocess.Popen[bytes]", log: IO[bytes]) -> dict[str, Any]:
