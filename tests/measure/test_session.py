@@ -234,7 +234,7 @@ def waiting(rounds: dict[str, list[float]], effort: Effort) -> set[str]:
     for lane, times in zip(session._lanes, rounds.values(), strict=True):
         lane.started = Started({}, "")
         for time in times:
-            lane.rows[0].add(Turn(array("q", [int(time * 20_000_000)]), {}))
+            lane.rows[0].add(Turn(array("q", [int(time * 20_000_000)]), {}), process=1)
     return {lane.task.path for lane, _ in session._waiting()}
 
 

@@ -115,4 +115,6 @@ def _change(one: Measurement, other: Measurement, base: Report, new: Report) -> 
         for status, why in [found.status(report.effort)]
         if status is Status.INVALID
     ]
-    return Change(one.key, ratio_of_runs(one.rounds, other.rounds), "; ".join(notes))
+    return Change(
+        one.key, ratio_of_runs(one.rounds, other.rounds, processes=(one.processes, other.processes)), "; ".join(notes)
+    )

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from toolkit.measure.plan import Effort, Threads
 from toolkit.measure.sampling import WarmUp
-from toolkit.measure.statistics import Interval, outliers, percentile, rounds_flat, samples_needed
+from toolkit.measure.statistics import Interval, outliers, percentile, ratio, rounds_flat, samples_needed
 
 WINDOWS, WINDOW_TOLERANCE = 3, 0.10
 
@@ -51,7 +51,7 @@ class Measurement:
         rounds: nanoseconds of each call, round by round.
         phases_ns: for served paths, nanoseconds of each phase of each call.
         peak_bytes: the most memory its process held.
-        workers: processes that took its rounds.
+        processes: which process took each round, counted from 0; empty where one took them all.
     """
 
     key: Key
@@ -63,13 +63,22 @@ class Measurement:
     rounds: "tuple[array[int], ...]" = ()
     phases_ns: "Mapping[str, array[int]]" = field(default_factory=dict)
     peak_bytes: int | None = None
-    workers: int = 1
+    processes: tuple[int, ...] = ()
 
     @cached_property
     def samples_ns(self) -> npt.NDArray[np.int64]:
         """All call times, in the order in which they were taken."""
         parts = [np.frombuffer(part, dtype=np.int64) for part in self.rounds if len(part)]
         return np.concatenate(parts) if parts else np.zeros(0, dtype=np.int64)
+
+    @property
+    def workers(self) -> int:
+        """Processes that took its rounds."""
+        return max(1, len(set(self.processes)))
+
+    def times_as_fast_as(self, baseline: "Measurement") -> Interval | None:
+        """By the rounds that they took side by side."""
+        return ratio(baseline.rounds, self.rounds, (baseline.processes, self.processes))
 
     @property
     def timed(self) -> bool:
@@ -153,6 +162,7 @@ class Measurement:
             "phases_ns": {name: values.tolist() for name, values in self.phases_ns.items()},
             "peak_bytes": self.peak_bytes,
             "workers": self.workers,
+            "processes": list(self.processes),
         }
 
     @classmethod
@@ -168,5 +178,5 @@ class Measurement:
             rounds=tuple(array("q", part) for part in entry["rounds_ns"]),
             phases_ns={name: array("q", values) for name, values in entry["phases_ns"].items()},
             peak_bytes=entry["peak_bytes"],
-            workers=entry.get("workers", 1),
+            processes=tuple(entry.get("processes", ())),
         )

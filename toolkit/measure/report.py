@@ -11,7 +11,7 @@ from toolkit.errors import BenchError
 from toolkit.measure.machine import unlike
 from toolkit.measure.measurement import Key, Measurement, Status
 from toolkit.measure.plan import BASELINE, EFFORTS, Effort
-from toolkit.measure.statistics import Interval, break_even, ratio
+from toolkit.measure.statistics import Interval, break_even
 
 SCHEMA = 1
 KIND = "tfx-export bench"
@@ -54,7 +54,7 @@ class Report:
         baseline = self.baseline_of(measurement)
         if baseline is None or not measurement.timed:
             return None
-        return Interval(1.0, 1.0, 1.0) if baseline is measurement else ratio(baseline.rounds, measurement.rounds)
+        return Interval(1.0, 1.0, 1.0) if baseline is measurement else measurement.times_as_fast_as(baseline)
 
     def break_even(self, measurement: Measurement) -> int | None:
         """Calls after which trace and first call have paid for themselves; None where they never do."""

@@ -32,15 +32,16 @@ class _Row:
     warm_up: WarmUp | None = None
     rounds: "list[array[int]]" = field(default_factory=list)
     phases: "dict[str, array[int]]" = field(default_factory=dict)
-    processes: set[int] = field(default_factory=set)
+    processes: list[int] = field(default_factory=list)
     spent_s: float = 0.0
 
     def warmed(self, found: WarmUp) -> None:
         """One of the first workers is warm: the first one's length is shown, and all must have become flat."""
         self.warm_up = found if self.warm_up is None else replace(self.warm_up, flat=self.warm_up.flat and found.flat)
 
-    def add(self, turn: worker.Turn) -> None:
+    def add(self, turn: worker.Turn, process: int) -> None:
         self.rounds.append(turn.samples_ns)
+        self.processes.append(process)
         for name, values in turn.phases_ns.items():
             self.phases.setdefault(name, array("q")).extend(values)
         self.spent_s += sum(turn.samples_ns) / SECOND_NS
@@ -110,7 +111,7 @@ class _Lane:
                 rounds=() if self.absent else tuple(row.rounds),
                 phases_ns=row.phases,
                 peak_bytes=self.peak_bytes,
-                workers=max(1, len(row.processes)),
+                processes=tuple(map(list(dict.fromkeys(row.processes)).index, row.processes)),
             )
             for row in self.rows
         ]
@@ -226,10 +227,9 @@ class Session:
             )
             limits = Limits(1, max(stretch, 1), max(stretch, 1))
         process = lane.workers[len(row.rounds) % len(lane.workers)]
-        row.processes.add(process.pid)
         found = lane.ask(process, worker.turn, row.batch_size, limits, seconds=limits.most_ns / SECOND_NS)
         if isinstance(found, worker.Turn):
-            row.add(found)
+            row.add(found, process.pid)
 
     def _running(self) -> list[_Lane]:
         return [lane for lane in self._lanes if lane.running]

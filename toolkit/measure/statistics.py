@@ -21,12 +21,16 @@ _SEED = 20261122  # the same samples give the same interval
 _STUDENT_99 = (63.66, 9.925, 5.841, 4.604, 4.032, 3.707, 3.499, 3.355, 3.250, 3.169, 3.106, 3.055, 3.012, 2.977, 2.947)
 _NORMAL_99 = 2.576
 _EXACT_LIMIT = 5000
-# What two processes of one program differ by, for all their lives: where memory lies, how hashes fall (pyperf answers
-# it with many processes). Where a path has one worker its rounds cannot show it: every ratio's interval allows for it.
-PROCESS_SPREAD = 0.02
+# What one process may be off by, for all its life and with 99 % confidence: where memory lies, how hashes fall (pyperf
+# answers it with many processes). Where a path has one its rounds cannot show it. Measured: docs/measuring.md.
+PROCESS_SPREAD = 0.05
+# So many processes show by themselves what they differ by.
+_MANY_PROCESSES = 6
 
 Numbers = Sequence[float] | npt.NDArray[Any]
 Rounds = Sequence[Numbers] | npt.NDArray[Any]
+Processes = Sequence[int]
+_Logs = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,51 +87,91 @@ def _ranks(count: int, share: float) -> tuple[int, int]:
     return max(0, low), min(count - 1, high)
 
 
-def ratio(baseline: Rounds, candidate: Rounds) -> Interval | None:
+def ratio(baseline: Rounds, candidate: Rounds, processes: tuple[Processes, Processes] = ((), ())) -> Interval | None:
     """How many times the candidate is as fast as the baseline, by rounds that were measured side by side.
 
     Each round gives the ratio of its two medians, so that a drift of the machine from round to round cancels; of all
-    rounds the trimmed mean counts, so that one in which something else ran moves it little. The rounds are the blocks
-    of a bootstrap; its spread is widened to Student's t, since the blocks are few.
+    rounds the trimmed mean counts, so that one in which something else ran moves it little. Blocks of a bootstrap give
+    its spread, widened to Student's t, since they are few. Where both paths had many processes, all rounds of one are a
+    block; otherwise each round is one, and for each process PROCESS_SPREAD is allowed, which its rounds cannot show.
     None with fewer than two rounds in common.
+
+    Args:
+        baseline: rounds of times.
+        candidate: likewise.
+        processes: which process took each round, of the baseline and of the candidate; empty where one took them all.
     """
-    logs = _logs(baseline, candidate)
-    return None if len(logs) < 2 else _from_logs(float(_centre(logs)), _spread(logs))
+    places, logs = _logs(baseline, candidate)
+    if len(logs) < 2:
+        return None
+    taken = [_labels(found, places) for found in processes]
+    # Processes of one path stand beside several of the other: there are as many independent blocks as it has.
+    fewest = min(taken, key=lambda labels: len(np.unique(labels)))
+    off = math.hypot(*(_allowance(labels) for labels in taken)) if _allowance(fewest) else 0.0
+    return _from_logs(float(_centre(logs)), math.hypot(_spread_over(logs, fewest), off))
 
 
 def ratio_within(baseline: Rounds, candidate: Rounds) -> float:
     """The share that the ratio of two paths may be off by, as their rounds show it with 99 % confidence.
 
-    Without the allowance for what two processes differ by, which more rounds cannot make less.
+    Without what processes differ by, which more rounds cannot make less.
     Infinite with fewer than two rounds in common.
     """
-    logs = _logs(baseline, candidate)
+    _, logs = _logs(baseline, candidate)
     return math.inf if len(logs) < 2 else _spread(logs)
 
 
-def _logs(baseline: Rounds, candidate: Rounds) -> npt.NDArray[np.float64]:
-    rounds = zip(baseline, candidate, strict=False)
-    medians = [(np.median(one), np.median(other)) for one, other in rounds if len(one) and len(other)]
-    return np.array([math.log(float(one) / float(other)) for one, other in medians])
+def _logs(baseline: Rounds, candidate: Rounds) -> tuple[list[int], _Logs]:
+    """The rounds that both have, and the logarithm of the ratio in each."""
+    rounds = enumerate(zip(baseline, candidate, strict=False))
+    medians = [(at, np.median(one), np.median(other)) for at, (one, other) in rounds if len(one) and len(other)]
+    return [at for at, *_ in medians], np.array([math.log(float(one) / float(other)) for _, one, other in medians])
 
 
-def _spread(logs: npt.NDArray[np.float64]) -> float:
+def _labels(processes: Processes, places: Sequence[int]) -> npt.NDArray[np.int64]:
+    return np.array([processes[at] if processes else 0 for at in places], dtype=np.int64)
+
+
+def _allowance(labels: npt.NDArray[np.int64]) -> float:
+    """What the processes may be off by together; nothing where they are enough to show it."""
+    count = len(np.unique(labels))
+    return 0.0 if count >= _MANY_PROCESSES else PROCESS_SPREAD / math.sqrt(count)
+
+
+def _spread_over(logs: _Logs, labels: npt.NDArray[np.int64]) -> float:
+    """By rounds, or by processes where these are many."""
+    if _allowance(labels):
+        return _spread(logs)
+    return _spread(np.array([float(_centre(logs[labels == one])) for one in np.unique(labels)]))
+
+
+def _spread(logs: _Logs) -> float:
     return _student(len(logs) - 1) * _bootstrap_spread(logs)
 
 
-def ratio_of_runs(baseline: Rounds, candidate: Rounds, of: Callable[[Any], Any] = np.median) -> Interval | None:
+def ratio_of_runs(
+    baseline: Rounds,
+    candidate: Rounds,
+    of: Callable[[Any], Any] = np.median,
+    processes: tuple[Processes, Processes] = ((), ()),
+) -> Interval | None:
     """As `ratio`, of two runs that were not side by side: the rounds of each are resampled by themselves.
 
     Args:
         baseline: rounds of times.
         candidate: likewise.
         of: what stands for a round: its median, or another percentile.
+        processes: which process took each round of either.
     """
-    logs = [np.array([math.log(float(of(part))) for part in run if len(part)]) for run in (baseline, candidate)]
-    if min(map(len, logs)) < 2:
-        return None
-    spread = math.hypot(*map(_spread, logs))
-    return _from_logs(float(_centre(logs[0]) - _centre(logs[1])), spread)
+    middles, spreads = [], []
+    for run, taken in zip((baseline, candidate), processes, strict=True):
+        places = [at for at, part in enumerate(run) if len(part)]
+        if len(places) < 2:
+            return None
+        logs, labels = np.array([math.log(float(of(run[at]))) for at in places]), _labels(taken, places)
+        middles.append(float(_centre(logs)))
+        spreads += [_spread_over(logs, labels), _allowance(labels)]
+    return _from_logs(middles[0] - middles[1], math.hypot(*spreads))
 
 
 def _centre(blocks: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -148,7 +192,6 @@ def _student(freedom: int) -> float:
 
 
 def _from_logs(middle: float, spread: float) -> Interval:
-    spread = math.hypot(spread, PROCESS_SPREAD)
     return Interval(math.exp(middle), math.exp(middle - spread), math.exp(middle + spread))
 
 
