@@ -34,7 +34,7 @@ NET = """
 
     MODEL = ModelSpec("net", build, inputs={"x": TensorSpec("float32", (None, 2))}, samples=samples)
 """
-TABLE = re.compile(r"net: 1 trace, .* -> exported/net/1\nartifact .*\nsaved_model .* pass\n\n")
+TABLE = re.compile(r"net: 1 trace, .* -> exported/net/1\nartifact .*\nsaved_model .* pass *\n\n")
 
 
 def read_all(descriptor: int) -> str:

@@ -81,7 +81,12 @@ class Output:
             os.dup2(nowhere.fileno(), self._stdout.fileno())
 
     def table(self, headings: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int] = ()) -> None:
-        """Aligned columns; those in `right` are numbers."""
+        """Aligned columns; those in `right` are numbers. A terminal gets them coloured and within its width."""
+        if self._stdout.isatty():
+            from toolkit.cli.terminal import draw  # late: who has no terminal needs no Rich
+
+            draw(self._stdout, headings, rows, right)
+            return
         widths = [max(len(row[at]) for row in (headings, *rows)) for at in range(len(headings))]
         for row in (headings, *rows):
             cells = (

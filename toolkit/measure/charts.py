@@ -1,9 +1,11 @@
 """Draws charts as inline SVG: numbers in, text out. Colours are the page's, so that light and dark both work."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+
+from toolkit.measure.statistics import Interval
 
 WIDTH, LEFT, RIGHT, ROW = 760, 150, 90, 22
 _HEIGHT, _TOP, _BOTTOM = 300, 12, 44
@@ -85,10 +87,14 @@ class Nines(Text):
 SECONDS, PERCENTILE = Text(seconds=True), Nines()
 
 
-def bars(rows: Mapping[str, Mapping[str, float]], text: Text) -> str:
-    """Groups of horizontal bars: row to series to value; from zero unless some would vanish beside the longest."""
+def bars(rows: Mapping[str, Mapping[str, Interval]], text: Text) -> str:
+    """Groups of horizontal bars with the bounds of each as whiskers: row to series to interval.
+
+    From zero unless some would vanish beside the longest.
+    """
     series = list(dict.fromkeys(name for values in rows.values() for name in values))
-    found = [value for values in rows.values() for value in values.values() if value > 0]
+    intervals = [one for values in rows.values() for one in values.values()]
+    found = [end for one in intervals for end in (one.value, one.high) if end > 0]
     if not found:
         return ""
     wide_apart = max(found) > _VANISHING * min(found)
@@ -100,17 +106,33 @@ def bars(rows: Mapping[str, Mapping[str, float]], text: Text) -> str:
     parts, y = _legend(series)
     if wide_apart:
         parts.append(_text(8, 14, "logarithmic", "small"))
-    height_of_bar = max(6, ROW // max(1, len(series)))
+    left, height = _room(rows), max(6, ROW // max(1, len(series)))
     for name, values in rows.items():
-        parts.append(_label(name, y + height_of_bar * len(values) / 2))
-        for one, value in values.items():
-            width = max(1.0, scale.place(value) * (WIDTH - LEFT - RIGHT))
-            shape = f'<rect x="{LEFT}" y="{y}" width="{width:.1f}" height="{height_of_bar - 1}"'
-            parts.append(f'{shape} class="c{series.index(one)}"><title>{escape(one)}: {text(value)}</title></rect>')
-            parts.append(_text(LEFT + width + 5, y + height_of_bar - 2, text(value), "small"))
-            y += height_of_bar
+        parts.append(_text(left - 8, y + height * len(values) / 2 + 3, name, "end"))
+        for one, interval in values.items():
+            parts += _bar((left, y, height), scale, (one, series.index(one)), interval, text)
+            y += height
         y += 8
     return _svg(y + 4, parts)
+
+
+def _bar(
+    place: tuple[float, float, float], scale: Scale, series: tuple[str, int], found: Interval, text: Text
+) -> list[str]:
+    """A bar at (x, y) of a height, its whisker, and its value behind both."""
+    (left, y, height), (name, at) = place, series
+    low, end, high = (left + scale.place(one) * (WIDTH - left - RIGHT) for one in (found.low, found.value, found.high))
+    bounds = f"{text(found.value)} (99 %: {text(found.low)} to {text(found.high)})"
+    shape = (
+        f'<rect x="{left}" y="{y}" width="{max(1.0, end - left):.1f}" height="{height - 1}" class="c{at % _COLOURS}"/>'
+    )
+    middle, cap = y + (height - 1) / 2, height / 4
+    ends = "".join(f"M{x:.1f} {middle - cap:.1f}V{middle + cap:.1f}" for x in (low, high))
+    whisker = f'<path d="M{low:.1f} {middle:.1f}H{high:.1f}{ends}" class="whisker"/>'
+    return [
+        f"<g><title>{escape(name)}: {escape(bounds)}</title>{shape}{whisker}</g>",
+        _text(max(end, high) + 5, y + height - 2, text(found.value), "small"),
+    ]
 
 
 def stacks(rows: Mapping[str, Mapping[str, float]], text: Text) -> str:
@@ -120,11 +142,12 @@ def stacks(rows: Mapping[str, Mapping[str, float]], text: Text) -> str:
     if most <= 0:
         return ""
     parts, y = _legend(series)
+    left = _room(rows)
     for name, values in rows.items():
-        parts.append(_label(name, y + ROW / 2))
-        x = float(LEFT)
+        parts.append(_text(left - 8, y + ROW / 2 + 3, name, "end"))
+        x = left
         for one, value in values.items():
-            width = value / most * (WIDTH - LEFT - RIGHT)
+            width = value / most * (WIDTH - left - RIGHT)
             shape = f'<rect x="{x:.1f}" y="{y}" width="{width:.1f}" height="{ROW - 4}"'
             parts.append(
                 f'{shape} class="c{series.index(one) % _COLOURS}"><title>{escape(one)}: {text(value)}</title></rect>'
@@ -183,8 +206,9 @@ def _legend(names: Sequence[str]) -> tuple[list[str], int]:
     return parts, y + 24
 
 
-def _label(name: str, y: float) -> str:
-    return _text(LEFT - 8, y + 3, name, "end")
+def _room(names: Iterable[str]) -> float:
+    """Where bars begin: behind the longest of their names."""
+    return max(float(LEFT), 14 + 6.6 * max(map(len, names), default=0))
 
 
 def _text(x: float, y: float, text: str, kind: str) -> str:

@@ -6,9 +6,10 @@ from typing import Any
 
 from toolkit.measure.table import Table
 
+# All within .tfx: a notebook that shows a fragment keeps its own face.
 _STYLE = """
-:root { color-scheme: light dark; --ink: #1d2430; --paper: #fff; --soft: #667; --rule: #dde1e8; }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e9ef; --paper: #14171c; --soft: #9aa3b2; --rule: #2c323c; } }
+.tfx { color-scheme: light dark; --ink: #1d2430; --paper: #fff; --soft: #667; --rule: #dde1e8; }
+@media (prefers-color-scheme: dark) { .tfx { --ink: #e6e9ef; --paper: #14171c; --soft: #9aa3b2; --rule: #2c323c; } }
 .tfx { font: 15px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 1080px;
   margin: 0 auto; padding: 1rem; }
 .tfx table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabular-nums; }
@@ -20,6 +21,13 @@ _STYLE = """
 .tfx svg text { fill: var(--ink); } .tfx .small { font-size: 10.5px; fill: var(--soft); }
 .tfx .end { text-anchor: end; } .tfx .middle { text-anchor: middle; }
 .tfx .grid { stroke: var(--rule); } .tfx .line { fill: none; stroke-width: 2; }
+.tfx .whisker { stroke: var(--ink); stroke-width: 1.2; fill: none; }
+"""
+# What is beside and below a fragment belongs to the page.
+_PAGE_STYLE = """
+:root { color-scheme: light dark; }
+body { margin: 0; background: #fff; }
+@media (prefers-color-scheme: dark) { body { background: #14171c; } }
 """
 _PALETTE = (
     *("#4c78a8", "#f58518", "#54a24b", "#e45756", "#72b7b2", "#b279a2"),
@@ -32,7 +40,8 @@ def document(title: str, body: str) -> str:
     # An empty icon, or the browser asks a server for one.
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><link rel="icon" href="data:,">'
     head += '<meta name="viewport" content="width=device-width">'
-    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body style="margin:0">{body}</body></html>\n'
+    head += f"<style>{_PAGE_STYLE}</style>"
+    return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>{body}</body></html>\n'
 
 
 def styled(content: str) -> str:
@@ -43,9 +52,13 @@ def styled(content: str) -> str:
     return f'<div class="tfx"><style>{_STYLE}{colours}</style>{content}</div>'
 
 
-def figure(title: str, drawing: str) -> str:
-    """A chart under its title; nothing where there is nothing to draw."""
-    return f"<h2>{escape(title)}</h2><figure>{drawing}</figure>" if drawing else ""
+def figure(title: str, drawing: str, notes: Sequence[str] = ()) -> str:
+    """A chart under its title and above its notes; nothing where there is nothing to draw."""
+    return f"<h2>{escape(title)}</h2><figure>{drawing}</figure>{_below(notes)}" if drawing else ""
+
+
+def _below(notes: Sequence[str]) -> str:
+    return "".join(f'<p class="note">{escape(note)}</p>' for note in notes)
 
 
 def table_html(table: Table) -> str:
@@ -56,9 +69,9 @@ def table_html(table: Table) -> str:
         return "".join(f"<{tag}{mark}>{escape(text)}</{tag}>" for mark, text in zip(marks, texts, strict=True))
 
     rows = "".join(f"<tr>{cells('td', row)}</tr>" for row in table.rows)
-    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in table.notes)
     head = f"<thead><tr>{cells('th', table.headings)}</tr></thead>"
-    return f'<h2>{escape(table.title)}</h2><div class="wide"><table>{head}<tbody>{rows}</tbody></table></div>{notes}'
+    body = f'<div class="wide"><table>{head}<tbody>{rows}</tbody></table></div>'
+    return f"<h2>{escape(table.title)}</h2>{body}{_below(table.notes)}"
 
 
 def machine_line(facts: Mapping[str, Any], more: Mapping[str, Any]) -> str:

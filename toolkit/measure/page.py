@@ -1,7 +1,7 @@
 """A report as one self-contained HTML page: no request leaves it, and it has a light and a dark face."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from typing import Any
@@ -11,14 +11,14 @@ import numpy as np
 from toolkit.measure import charts
 from toolkit.measure.dress import document, figure, machine_line, styled, table_html
 from toolkit.measure.measurement import Measurement
+from toolkit.measure.notes import served_notes
 from toolkit.measure.plan import BASELINE
 from toolkit.measure.report import Report
-from toolkit.measure.table import COLD, PHASES, Table, tables_of
+from toolkit.measure.statistics import Interval
+from toolkit.measure.table import COLD, PHASES, Table, named, rows_per_s, shown_percentiles, tables_of
 
 _POINTS = 80
 _BREAK_EVEN_CALLS = 1e5
-
-Chart = Callable[[Report, Sequence[Measurement]], str]
 
 
 def page(report: Report) -> str:
@@ -38,7 +38,7 @@ def fragment(report: Report) -> str:
 
 
 def _title(report: Report) -> str:
-    return f"tfx-export bench: {', '.join(report.models)}"
+    return f"tfx-export bench: {', '.join(report.models)}" + (" (interrupted)" if report.interrupted else "")
 
 
 def _charts(report: Report, model: str) -> list[str]:
@@ -47,12 +47,20 @@ def _charts(report: Report, model: str) -> list[str]:
     for setting in dict.fromkeys(replace(found.key, path="") for found in own):
         rows = [found for found in own if replace(found.key, path="") == setting]
         name = f"{model}, batch {setting.batch_size}, {setting.threads} threads"
-        parts += [figure(f"{title}: {name}", chart(report, rows)) for title, chart in _EACH.items()]
-    parts += [figure(f"{title}: {model}", chart(report, own)) for title, chart in _ALL.items()]
-    return parts
+        parts += [
+            figure(f"Latency distributions: {name}", _distributions(rows)),
+            _percentiles(report, rows, name),
+            figure(f"Break-even: {name}", _break_even(report, rows)),
+        ]
+    return [
+        *parts,
+        figure(f"Throughput against batch: {model}", _throughput(report, own)),
+        figure(f"Where a served call's time goes: {model}", _served(report, own)),
+        figure(f"Cold start: {model}", _cold_starts(report, own), served_notes(own)),
+    ]
 
 
-def _distributions(_: Report, rows: Sequence[Measurement]) -> str:
+def _distributions(rows: Sequence[Measurement]) -> str:
     shares = np.linspace(0, 1, _POINTS)
     curves = {}
     for found in rows:
@@ -65,12 +73,14 @@ def _distributions(_: Report, rows: Sequence[Measurement]) -> str:
     )
 
 
-def _percentiles(_: Report, rows: Sequence[Measurement]) -> str:
-    found = {}
+def _percentiles(report: Report, rows: Sequence[Measurement], name: str) -> str:
+    """The middle, and p99 unless the effort asks for less."""
+    wanted = (50.0, min(99.0, max(shown_percentiles(report.effort))))
+    found: dict[str, dict[str, Interval]] = {}
     for row in rows:
-        named = ((f"p{wanted}", row.percentile_s(wanted)) for wanted in (50, 99))
-        found[row.key.path] = {name: interval.value for name, interval in named if interval}
-    return charts.bars(found, charts.SECONDS)
+        intervals = {f"p{one:g}": row.percentile_s(one) for one in wanted}
+        found[row.key.path] = {one: interval for one, interval in intervals.items() if interval}
+    return figure(f"{' and '.join(f'p{one:g}' for one in wanted)}: {name}", charts.bars(found, charts.SECONDS))
 
 
 def _break_even(report: Report, rows: Sequence[Measurement]) -> str:
@@ -87,46 +97,33 @@ def _break_even(report: Report, rows: Sequence[Measurement]) -> str:
     )
 
 
-def _throughput(_: Report, rows: Sequence[Measurement]) -> str:
+def _throughput(report: Report, rows: Sequence[Measurement]) -> str:
     curves: dict[str, list[tuple[float, float]]] = {}
     for found in sorted(rows, key=lambda row: row.key.batch_size):
-        name = (
-            found.key.path if len({row.key.threads for row in rows}) == 1 else f"{found.key.path} ({found.key.threads})"
-        )
-        curves.setdefault(name, []).append((found.key.batch_size, found.rows_per_s))
+        rate = rows_per_s(found)
+        if rate is not None:
+            curves.setdefault(named(report, found.key), []).append((found.key.batch_size, rate))
     if len({found.key.batch_size for found in rows}) < 2:
         return ""
     curves = {name: points for name, points in curves.items() if len(points) > 1}
     return charts.lines(curves, charts.Axis("rows of a call", charts.Text()), charts.Axis("rows/s", charts.Text()))
 
 
-def _cold_starts(_: Report, rows: Sequence[Measurement]) -> str:
+def _cold_starts(report: Report, rows: Sequence[Measurement]) -> str:
     found: dict[str, dict[str, float]] = {}
-    for row in rows:
-        found.setdefault(row.key.path, {part: row.cold_s[part] for part in COLD if part in row.cold_s})
+    for row in rows:  # one process takes all batch sizes: its start is told once
+        found.setdefault(named(report, row.key), {part: row.cold_s[part] for part in COLD if part in row.cold_s})
     return charts.stacks(found, charts.SECONDS)
 
 
-def _served(_: Report, rows: Sequence[Measurement]) -> str:
+def _served(report: Report, rows: Sequence[Measurement]) -> str:
     found = {}
     for row in rows:
         medians = row.phase_medians_s()
         if medians:
-            name = f"{row.key.path}, batch {row.key.batch_size}"
+            name = f"{named(report, row.key)}, batch {row.key.batch_size}"
             found[name] = {phase: medians[phase] for phase in PHASES if phase in medians}
     return charts.stacks(found, charts.SECONDS)
-
-
-_EACH: Mapping[str, Chart] = {
-    "Latency distributions": _distributions,
-    "p50 and p99": _percentiles,
-    "Break-even": _break_even,
-}
-_ALL: Mapping[str, Chart] = {
-    "Throughput against batch": _throughput,
-    "Where a served call's time goes": _served,
-    "Cold start": _cold_starts,
-}
 
 
 def _facts(model: str, facts: Mapping[str, Any]) -> str:

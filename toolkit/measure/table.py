@@ -5,11 +5,13 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from toolkit.measure.awake import ASLEEP
-from toolkit.measure.measurement import Key, Measurement, Status
-from toolkit.measure.plan import Threads
+import numpy as np
+
+from toolkit.measure.measurement import Key, Measurement
+from toolkit.measure.notes import INTERRUPTED, UNMEASURED, counts, served_notes, speed_notes, standing
+from toolkit.measure.plan import BASELINE, Effort, Threads
 from toolkit.measure.report import Report
-from toolkit.measure.statistics import ratio, samples_needed, verdict
+from toolkit.measure.statistics import Interval, samples_needed, verdict
 
 PERCENTILES = (50.0, 90.0, 99.0, 99.9)
 HEADINGS = (
@@ -19,7 +21,15 @@ HEADINGS = (
 NUMBERS = (1, 2, 3, 4, 5, 6, 7, 8, 9)
 COLD = ("process", "import", "load", "trace", "first call")
 PHASES = ("client encode", "network", "queue", "parse", "compute", "encode", "client decode")
-NOTHING = "-"
+# New ones at the end: who reads columns by their place goes on reading.
+CSV_COLUMNS = (
+    *("model", "path", "batch_size", "intra_threads", "inter_threads", "status", "reason", "samples"),
+    *(f"p{wanted:g}_s" for wanted in PERCENTILES),
+    *("rows_per_s", "speedup", "speedup_low", "speedup_high", "break_even_calls", "peak_bytes"),
+    *(f"p{wanted:g}_{bound}_s" for wanted in PERCENTILES for bound in ("low", "high")),
+    *("interrupted", "device", "server", "device_inputs"),
+)
+NOTHING, NEVER = "-", "never"
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,8 @@ def tables_of(report: Report) -> list[Table]:
         tables += [
             found for found in (_gains(report, model), _cold(report, model), _served(report, model)) if found.rows
         ]
+    if not tables and report.interrupted:
+        return [Table("nothing was measured", HEADINGS, (), NUMBERS, (INTERRUPTED,))]
     return tables
 
 
@@ -66,69 +78,77 @@ def _settings(report: Report) -> list[tuple[str, int, str]]:
     return list(dict.fromkeys(_setting(found.key) for found in report.measurements))
 
 
+def shown_percentiles(effort: Effort) -> tuple[float, ...]:
+    """Those that an effort shows: of --quick only what it asks for, else p99.9 too where the samples are enough."""
+    return PERCENTILES if 99 in effort.percentiles else effort.percentiles
+
+
 def _speed(report: Report, key: tuple[str, int, str], rows: Sequence[Measurement]) -> Table:
     model, batch_size, threads = key
     fastest = report.fastest(rows[0].key)
-    notes = [
-        f"{found.key.path} {status.value}: {why}"
-        for found in rows
-        for status, why in [found.status(report.effort)]
-        if why
-    ]
-    notes += [f"{found.key.path}: {found.caveat}" for found in rows if found.caveat]
-    processes = report.settings.get("processes", 1)  # reports of before do not say
-    few = [found.key.path for found in rows if found.timed and found.workers < processes]
-    if few and not report.interrupted:
-        notes.append(f"fewer than {processes} processes, for want of memory or time: {', '.join(few)}")
-    kept = sum(found.outliers for found in rows)
-    if kept:
-        notes.append(f"{kept} outliers of {sum(len(found.samples_ns) for found in rows)} samples kept")
-    if report.effort.starts_together:
-        notes.append("cold starts: two processes at a time, slower than alone")
-    if report.machine.get("idle cores") == ASLEEP:
-        notes.append(
-            "idle cores may sleep, so a call that wakes a thread takes now longer, now shorter (docs/measuring.md)"
-        )
-    if report.settings.get("device_inputs"):
-        notes.append("inputs were tensors already where a path takes them: their conversion is not counted")
     return Table(
         f"{model}, batch {batch_size}, {threads} threads",
         HEADINGS,
         tuple(_row(report, found, marked=found is fastest) for found in rows),
         NUMBERS,
-        tuple(notes),
+        speed_notes(report, rows),
     )
 
 
 def _row(report: Report, found: Measurement, *, marked: bool) -> tuple[str, ...]:
-    status, _ = found.status(report.effort)
     name = f"{found.key.path} *" if marked else found.key.path
     if not found.timed:
-        return (name, *[NOTHING] * (len(HEADINGS) - 2), status.value)
-    speedup = report.speedup(found)
-    calls = report.break_even(found)
-    word = {Status.VALID: verdict(speedup) if found.key.path != "eager" else "baseline"}.get(status, status.value)
-    baseline = report.baseline_of(found)
-    if status is Status.VALID and baseline is not None and baseline.status(report.effort)[0] is not Status.VALID:
-        word = f"{word} (eager INVALID)" if baseline is not found else word
+        word, why = standing(report, found)
+        return (name, *[NOTHING] * (len(HEADINGS) - 2), f"{word} ({why})" if word == UNMEASURED else word)
+    baseline, speedup = report.baseline_of(found), speedup_of(report, found)
+    is_baseline = found.key.path == BASELINE
+    rate = rows_per_s(found)
     return (
         name,
-        *(_percentile(found, wanted, report.effort.percentiles) for wanted in PERCENTILES),
-        f"{found.rows_per_s:,.0f}",
-        f"{speedup.value:.2f} [{speedup.low:.2f}, {speedup.high:.2f}]" if speedup else NOTHING,
-        NOTHING if found.key.path == "eager" or speedup is None else _calls(calls),
+        *(_percentile(found, wanted, report.effort) for wanted in PERCENTILES),
+        NOTHING if rate is None else f"{rate:,.0f}",
+        _ratio(speedup),
+        NOTHING if is_baseline or speedup is None else _calls(report.break_even(found)),
         readable_s(sum(found.cold_s.values())),
         f"{found.peak_bytes / 1e6:.0f} MB" if found.peak_bytes else NOTHING,
-        word,
+        "baseline" if is_baseline and counts(report, found) else _verdict(report, found, speedup, (BASELINE, baseline)),
     )
 
 
+def rows_per_s(found: Measurement) -> float | None:
+    """Throughput; None where the clock saw no time pass at all."""
+    return found.rows_per_s if found.mean_s > 0 else None
+
+
+def speedup_of(report: Report, found: Measurement) -> Interval | None:
+    """As `Report.speedup`; None, too, where a round took no time that the clock could see."""
+    baseline = report.baseline_of(found)
+    return report.speedup(found) if baseline is not None and _comparable(baseline, found) else None
+
+
+def _comparable(*rows: Measurement) -> bool:
+    return all(np.median(part) > 0 for row in rows for part in row.rounds if len(part))
+
+
+def _ratio(found: Interval | None) -> str:
+    return f"{found.value:.2f} [{found.low:.2f}, {found.high:.2f}]" if found else NOTHING
+
+
+def _verdict(report: Report, found: Measurement, gain: Interval | None, beside: tuple[str, Measurement | None]) -> str:
+    """Faster or slower than what stands beside it, and whether the figures of both count."""
+    if not counts(report, found):
+        return standing(report, found)[0]
+    name, other = beside
+    doubtful = other is not None and not counts(report, other)
+    return f"{verdict(gain)} ({name} INVALID)" if doubtful else verdict(gain)
+
+
 def _calls(count: int | None) -> str:
-    return "never" if count is None else "at once" if count == 1 else f"{count:,} calls"
+    return NEVER if count is None else "at once" if count == 1 else f"{count:,} calls"
 
 
-def _percentile(found: Measurement, wanted: float, asked: Sequence[float]) -> str:
-    if wanted not in asked and len(asked) == 2:  # --quick shows p50 and p90 only
+def _percentile(found: Measurement, wanted: float, effort: Effort) -> str:
+    if wanted not in shown_percentiles(effort):
         return NOTHING
     interval = found.percentile_s(wanted)
     return readable_s(interval.value) if interval else f"n/a (needs {samples_needed(wanted)})"
@@ -141,10 +161,12 @@ def _gains(report: Report, model: str) -> Table:
     for found in own:
         plain = report.find(replace(found.key, path="graph-plain"))
         if found.key.path == "graph" and plain is not None and plain.timed:
-            rows.append(_gain("Grappler on", found, plain))
+            rows.append(_gain(report, "Grappler on", found, ("graph-plain", plain)))
         fewest = min((one for one in own if replace(one.key, threads=found.key.threads) == found.key), key=_threads)
         if fewest is not found:
-            rows.append(_gain(f"{found.key.threads} threads in place of {fewest.key.threads}", found, fewest))
+            few = fewest.key.threads
+            what = f"{found.key.threads} threads in place of {few}"
+            rows.append(_gain(report, what, found, (f"{few} threads", fewest)))
     headings = ("what", "path", "batch", "times as fast (99 %)", "verdict")
     return Table(f"{model}: what it is worth", headings, tuple(rows), (2, 3))
 
@@ -153,10 +175,11 @@ def _threads(found: Measurement) -> Threads:
     return found.key.threads
 
 
-def _gain(what: str, found: Measurement, without: Measurement) -> tuple[str, ...]:
-    gain = ratio(without.rounds, found.rounds)
-    text = f"{gain.value:.2f} [{gain.low:.2f}, {gain.high:.2f}]" if gain else NOTHING
-    return (what, found.key.path, str(found.key.batch_size), text, verdict(gain))
+def _gain(report: Report, what: str, found: Measurement, beside: tuple[str, Measurement]) -> tuple[str, ...]:
+    without = beside[1]
+    gain = found.times_as_fast_as(without) if _comparable(without, found) else None
+    word = _verdict(report, found, gain, beside)
+    return (what, found.key.path, str(found.key.batch_size), _ratio(gain), word)
 
 
 def _cold(report: Report, model: str) -> Table:
@@ -166,17 +189,19 @@ def _cold(report: Report, model: str) -> Table:
             seen.setdefault((found.key.path, found.key.threads), found)
     rows = (
         (
-            _named(report, found.key),
+            named(report, found.key),
             *(_seconds(found.cold_s, part) for part in COLD),
             readable_s(sum(found.cold_s.values())),
             f"{warm.calls:,} calls, {readable_s(warm.elapsed_ns / 1e9)}" if (warm := found.warm_up) else NOTHING,
         )
         for found in seen.values()
     )
-    return Table(f"{model}: cold start", ("path", *COLD, "total", "warm-up after"), tuple(rows), tuple(range(1, 8)))
+    headings = ("path", *COLD, "total", "warm-up after")
+    notes = served_notes(tuple(seen.values()))
+    return Table(f"{model}: cold start", headings, tuple(rows), tuple(range(1, 8)), notes)
 
 
-def _named(report: Report, key: Key) -> str:
+def named(report: Report, key: Key) -> str:
     """The path, and its threads where several settings were measured."""
     several = len({found.key.threads for found in report.measurements}) > 1
     return f"{key.path}, {key.threads} threads" if several else key.path
@@ -192,7 +217,7 @@ def _served(report: Report, model: str) -> Table:
         medians = found.phase_medians_s()
         if found.key.model == model and medians and found.timed:
             cells = (_seconds(medians, phase) for phase in PHASES)
-            rows.append((_named(report, found.key), str(found.key.batch_size), *cells, readable_s(found.median_s)))
+            rows.append((named(report, found.key), str(found.key.batch_size), *cells, readable_s(found.median_s)))
     headings = ("path", "batch", *PHASES, "call")
     return Table(f"{model}: where a served call's time goes (medians)", headings, tuple(rows), tuple(range(1, 10)))
 
@@ -210,36 +235,29 @@ def to_markdown(tables: Sequence[Table]) -> str:
 
 
 def to_csv(report: Report) -> str:
-    """One line a row, numbers in seconds and bytes, for a spreadsheet."""
+    """One line a row, numbers in seconds and bytes, for a spreadsheet; what is not there is empty."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    percentiles = [f"p{wanted:g}_s" for wanted in PERCENTILES]
-    head = (
-        "model",
-        "path",
-        "batch_size",
-        "intra_threads",
-        "inter_threads",
-        "status",
-        "reason",
-        "samples",
-        *percentiles,
-    )
-    writer.writerow((*head, "rows_per_s", "speedup", "speedup_low", "speedup_high", "break_even_calls", "peak_bytes"))
+    writer = csv.DictWriter(text, CSV_COLUMNS, restval="", lineterminator="\n")
+    writer.writeheader()
+    run = {name: report.settings.get(name, "") for name in ("device", "server", "device_inputs")}
     for found in report.measurements:
-        key, (status, reason) = found.key, found.status(report.effort)
-        cells: list[object] = [""] * (len(PERCENTILES) + 5)
-        if found.timed:
-            intervals = [found.percentile_s(wanted) for wanted in PERCENTILES]
-            speedup = report.speedup(found)
-            bounds = (speedup.value, speedup.low, speedup.high) if speedup else ("", "", "")
-            cells = [
-                *(one.value if one else "" for one in intervals),
-                found.rows_per_s,
-                *bounds,
-                report.break_even(found),
-            ]
-        threads = (key.threads.intra, key.threads.inter)
-        facts = (key.model, key.path, key.batch_size, *threads, status.value, reason, len(found.samples_ns))
-        writer.writerow((*facts, *cells, found.peak_bytes))
+        key, (word, why) = found.key, standing(report, found)
+        facts = {"model": key.model, "path": key.path, "batch_size": key.batch_size, "status": word, "reason": why}
+        facts |= {"intra_threads": key.threads.intra, "inter_threads": key.threads.inter}
+        facts |= {"samples": len(found.samples_ns), "peak_bytes": found.peak_bytes, "interrupted": report.interrupted}
+        writer.writerow(facts | run | (_figures(report, found) if found.timed else {}))
     return text.getvalue()
+
+
+def _figures(report: Report, found: Measurement) -> dict[str, object]:
+    cells: dict[str, object] = {"rows_per_s": rows_per_s(found)}
+    for wanted in shown_percentiles(report.effort):
+        if interval := found.percentile_s(wanted):
+            name = f"p{wanted:g}"
+            cells |= {f"{name}_s": interval.value, f"{name}_low_s": interval.low, f"{name}_high_s": interval.high}
+    if speedup := speedup_of(report, found):
+        cells |= {"speedup": speedup.value, "speedup_low": speedup.low, "speedup_high": speedup.high}
+        if found.key.path != BASELINE:
+            calls = report.break_even(found)
+            cells["break_even_calls"] = NEVER if calls is None else calls
+    return cells
