@@ -6,7 +6,7 @@ import os
 import pty
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -16,12 +16,14 @@ from tests.measure.reports import MS, measurement, report, three_paths
 from toolkit.cli.bench import _TimeLeft
 from toolkit.cli.main import run
 from toolkit.cli.output import Output
+from toolkit.errors import CatalogError
 from toolkit.measure import bench
 from toolkit.measure.awake import ASLEEP, AWAKE
 from toolkit.measure.bench import BenchRequest
 from toolkit.measure.measurement import Measurement
 from toolkit.measure.plan import Threads
 from toolkit.measure.report import Report, read_report
+from toolkit.wire.endpoints import Reach
 
 Measured = Callable[[Report], list[BenchRequest]]
 
@@ -75,6 +77,8 @@ def test_files_are_written_beside_the_table(measured: Measured, tmp_path: Path) 
 
 SHORT = report([measurement("eager", 4 * MS, calls=20)])
 WRONG = report([measurement("eager", 4 * MS), replace(measurement("onnx", MS), problem="expected 1, actual 2")])
+DEAD = replace(measurement("onnx", MS), rounds=(), absent="its process died")
+GONE = replace(report([measurement("eager", 4 * MS), DEAD]), settings={"paths": ["onnx"]})
 
 
 @pytest.mark.parametrize(
@@ -83,6 +87,9 @@ WRONG = report([measurement("eager", 4 * MS), replace(measurement("onnx", MS), p
         (SHORT, [], 0),
         (SHORT, ["--strict"], 7),
         (WRONG, ["--strict"], 7),
+        (GONE, [], 0),
+        (GONE, ["--strict"], 7),
+        (replace(GONE, settings={"paths": []}), ["--strict"], 0),
         (three_paths(), ["--strict"], 0),
         (replace(three_paths(), interrupted=True), [], 130),
     ],
@@ -93,6 +100,47 @@ def test_the_exit_code_says_whether_the_figures_count(
     measured(found)
     assert run(["bench", "mlp", "-q", *flags]) == code
     assert "eager" in capsys.readouterr().out  # what there is, is shown
+
+
+@pytest.mark.parametrize(
+    ("found", "hints"),
+    [
+        (SHORT, ["measure longer"]),
+        (WRONG, ["tfx-export verify"]),
+        (GONE, ["leave it out of --paths"]),
+        (replace(GONE, measurements=(*SHORT.measurements, DEAD)), ["measure longer", "leave it out of --paths"]),
+    ],
+)
+def test_the_hint_of_strict_fits_the_reason(
+    found: Report, hints: list[str], measured: Measured, capsys: pytest.CaptureFixture[str]
+) -> None:
+    measured(found)
+    assert run(["bench", "mlp", "-q", "--strict"]) == 7
+    said = capsys.readouterr().err.partition("hint: ")[2]
+    every = ["measure longer", "tfx-export verify", "leave it out of --paths"]
+    assert [hint for hint in every if hint in said] == hints
+
+
+def test_a_model_that_is_named_twice_is_measured_once(measured: Measured) -> None:
+    asked = measured(three_paths())
+    assert run(["bench", "mlp", "cnn", "mlp", "-q"]) == 0
+    assert asked[0].models == ("mlp", "cnn")
+
+
+def test_two_references_to_models_of_one_name_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["bench", "mlp", "models/mlp.py", "-q"]) == 2
+    assert "'mlp' and 'models/mlp.py' are both called mlp" in capsys.readouterr().err
+
+
+def test_how_to_reach_a_given_server_is_asked_for_with_it_alone(
+    measured: Measured, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = measured(three_paths())
+    reach = ["--tls-ca", "ca.pem", "--tls-cert", "own.pem", "--tls-key", "own.key", "--max-message-mb", "8"]
+    assert run(["bench", "mlp", "-q", "--server", "grpcs://host:1", *reach]) == 0
+    assert asked[0].reach == Reach(Path("ca.pem"), Path("own.pem"), Path("own.key"), 8.0)
+    assert run(["bench", "mlp", "-q", *reach[:2]]) == 2
+    assert "hint: --server grpcs://HOST:PORT" in capsys.readouterr().err
 
 
 def test_options_become_the_request(measured: Measured) -> None:
@@ -119,6 +167,8 @@ def test_options_become_the_request(measured: Measured) -> None:
         ["bench", "mlp", "--threads", "2x0"],
         ["bench", "mlp", "--max-seconds-per-path", "0"],
         ["bench", "mlp", "--server", "nowhere"],
+        ["bench", "mlp", "--server", "127.0.0.1:1/x"],
+        ["bench", "mlp", "--signature", "no_such_signature"],
         ["bench", "mlp", "--paths", "no_such_path"],
         ["bench", "mlp", "--report", "no/such/folder/page.html"],
         ["bench", "mlp", "--batch", "0"],
@@ -149,31 +199,46 @@ def test_figures_are_shown_though_a_file_cannot_be_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_was_measured_of_one_model_is_kept_when_the_next_is_interrupted_while_it_builds(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    (row,) = report([measurement("eager", 4 * MS)]).measurements
+(ROW,) = report([measurement("eager", 4 * MS)]).measurements
 
-    class Target:
-        model = "mlp"
 
-        @classmethod
-        def find(cls, _: object, reference: str, __: object) -> "Target":
-            if reference == "transformer":
-                raise KeyboardInterrupt
-            return cls()
+@dataclass(frozen=True)
+class Target:
+    """Stands for a model whose one row is there at once."""
 
-        def facts(self, _: BenchRequest) -> dict[str, object]:
-            return {}
+    model: str
 
-        def tasks(self, *_: object) -> tuple[list[object], list[Measurement]]:
-            return [], [row]
+    @classmethod
+    def find(cls, _: BenchRequest, reference: str, __: object) -> "Target":
+        if reference == "nosuch":
+            raise CatalogError("no model 'nosuch'", hint="")
+        return cls(reference)
 
+    def facts(self, _: BenchRequest) -> dict[str, object]:
+        return {}
+
+    def tasks(self, *_: object) -> tuple[list[object], list[Measurement]]:
+        if self.model == "transformer":
+            raise KeyboardInterrupt
+        return [], [ROW]
+
+
+def test_what_was_measured_of_one_model_is_kept_when_the_next_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "_Target", Target)
     found = bench.measure(BenchRequest(models=("mlp", "transformer"), effort="quick"))
     assert found.interrupted
-    assert found.measurements == (row,)
+    assert found.measurements == (ROW,)
     assert found.machine["idle cores"] in {AWAKE, ASLEEP}
+
+
+def test_what_is_wrong_with_a_model_is_said_before_another_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("it costs minutes, and the error would take them away")
+
+    monkeypatch.setattr(bench, "_Target", Target)
+    monkeypatch.setattr(bench, "Session", never)
+    with pytest.raises(CatalogError):
+        bench.measure(BenchRequest(models=("mlp", "nosuch"), effort="quick"))
 
 
 def test_a_terminal_sees_a_bar_with_the_time_left(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -104,7 +104,8 @@ def test_a_delay_lands_in_its_own_column(
         DELAYS[slow](monkeypatch)
         for _ in range(CALLS):
             ask({"image": np.zeros((1, 28, 28), np.float32)})
-    medians = {name: float(np.median(values)) / 1e9 for name, values in phases_of(moments).items()}
-    assert medians[slow] >= DELAY_S * 0.95
-    assert max((value, name) for name, value in medians.items())[1] == slow
-    assert sum(value for name, value in medians.items() if name != slow) < DELAY_S
+    # The least of each: what the machine does besides makes some calls longer, hardly all.
+    least = {name: float(np.min(values)) / 1e9 for name, values in phases_of(moments).items()}
+    assert least[slow] >= DELAY_S * 0.95
+    assert max((value, name) for name, value in least.items())[1] == slow
+    assert sum(value for name, value in least.items() if name != slow) < DELAY_S

@@ -77,7 +77,7 @@ class BenchRequest:
 
 
 def measure(request: BenchRequest, progress: Progress = lambda what, done, of: None) -> Report:
-    """Measure every model one after another; what a person interrupts gives what there is.
+    """Measure every model one after another, once all are built; what a person interrupts gives what there is.
 
     Raises:
         BenchError: what is asked for makes no sense.
@@ -97,17 +97,20 @@ def _measured(request: BenchRequest, effort: Effort, machine: dict[str, Any], pr
     if request.device:
         with Isolated(verbose=request.verbose) as child:  # TensorFlow stays out of this process
             child.run(require_device, request.device, timeout_s=_DEVICE_LIMIT_S)
+    # All of them before any is measured: a fault of the last one costs nothing that was measured of the others.
+    targets = [
+        _Target.find(request, one, lambda model, step: progress(f"{model}: {step}", 0, 0)) for one in request.models
+    ]
     whole = True
-    for reference in request.models:
+    for target in targets:
+        facts[target.model] = target.facts(request)
         try:
-            target = _Target.find(request, reference, lambda model, step: progress(f"{model}: {step}", 0, 0))
-            facts[target.model] = target.facts(request)
             with ExitStack() as stack:
                 tasks, absent = target.tasks(request, stack)
                 session = Session(tasks, effort, progress, seed, verbose=request.verbose)
                 whole = session.run()
                 found += [*session.measurements, *absent]
-        except KeyboardInterrupt:  # while it was built or its server started: what stands of others is shown
+        except KeyboardInterrupt:  # while its server started: what stands of others is shown
             whole = False
         if not whole:
             break
@@ -173,7 +176,10 @@ class _Target:
         options = Options(root / "exported", unsafe_lambda=request.unsafe_lambda)
         bundle = current_bundle(entry, options, told)
         source = Source(str(reference), root, request.imports, request.unsafe_lambda)
-        return cls(bundle, read_manifest(bundle), source)
+        found = cls(bundle, read_manifest(bundle), source)
+        found.signature(request.signature)
+        found.paths(request)
+        return found
 
     @property
     def model(self) -> str:
@@ -199,10 +205,13 @@ class _Target:
             raise BenchError(f"{self.model} has no signature '{chosen}'", hint=nearest(chosen, names))
         return chosen
 
+    def paths(self, request: BenchRequest) -> list[str]:
+        """The paths asked for; BenchError where there is no such path."""
+        return chosen_paths(local_paths(self.manifest), unmade_paths(self.manifest), request.paths)
+
     def tasks(self, request: BenchRequest, stack: ExitStack) -> tuple[list[Task], list[Measurement]]:
         """What to measure, and rows that could not even be started."""
-        known, unmade = local_paths(self.manifest), unmade_paths(self.manifest)
-        names = chosen_paths(known, unmade, request.paths)
+        known, unmade, names = local_paths(self.manifest), unmade_paths(self.manifest), self.paths(request)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         sweep = request.threads or (Threads(cores, cores),)
         found: list[Task] = []
@@ -212,8 +221,8 @@ class _Target:
             for name, why in unmade.items():
                 absent += self._absent(request, name, threads, why) if name in names else []
             served = [name for name in names if name in SERVED]
-            if not served:
-                continue
+            if not served or (request.server and threads is not sweep[0]):
+                continue  # a server that runs already has the threads that it has: it is asked once
             server, why = self._server(request, threads, stack)
             for name in served:
                 task = self._task(request, name, threads, "served", "")

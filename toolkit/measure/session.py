@@ -3,118 +3,21 @@
 import math
 import random
 import time
-from array import array
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
 
 from toolkit.building.isolate import Isolated
-from toolkit.building.machine import available_bytes
-from toolkit.errors import ToolkitError
 from toolkit.measure import worker
-from toolkit.measure.measurement import WINDOW_TOLERANCE, WINDOWS, Key, Measurement
+from toolkit.measure.lanes import Lane, Row
+from toolkit.measure.measurement import Measurement
 from toolkit.measure.plan import BASELINE, Effort, Task
 from toolkit.measure.sampling import SECOND_NS, Limits, WarmUp
-from toolkit.measure.statistics import ratio_within, rounds_flat, samples_needed
+from toolkit.measure.statistics import ratio_within
 
 _START_LIMIT_S = 600.0  # XLA compiles a large model in minutes
-_ANSWER_LIMIT_S = 600.0  # beyond the turn's own time: one call may be slow
 
 Progress = Callable[[str, float, float], None]
-
-
-@dataclass
-class _Row:
-    """One path at one batch size, while it is measured."""
-
-    batch_size: int
-    warm_up: WarmUp | None = None
-    rounds: "list[array[int]]" = field(default_factory=list)
-    phases: "dict[str, array[int]]" = field(default_factory=dict)
-    processes: list[int] = field(default_factory=list)
-    spent_s: float = 0.0
-
-    def warmed(self, found: WarmUp) -> None:
-        """One of the first workers is warm: the first one's length is shown, and all must have become flat."""
-        self.warm_up = found if self.warm_up is None else replace(self.warm_up, flat=self.warm_up.flat and found.flat)
-
-    def add(self, turn: worker.Turn, process: int) -> None:
-        self.rounds.append(turn.samples_ns)
-        self.processes.append(process)
-        for name, values in turn.phases_ns.items():
-            self.phases.setdefault(name, array("q")).extend(values)
-        self.spent_s += sum(turn.samples_ns) / SECOND_NS
-
-    def may_go_on(self, effort: Effort) -> bool:
-        """Whether the cap leaves room for one more round."""
-        # A round much shorter than the others, to use up the last of the cap, would hold the few calls after a pause.
-        return not self.rounds or effort.most_s - self.spent_s >= effort.least_s / effort.rounds / 2
-
-    def lacks(self, effort: Effort) -> bool:
-        """Whether more rounds could still make it valid."""
-        if not self.may_go_on(effort):
-            return False
-        count = sum(map(len, self.rounds))
-        if len(self.rounds) < effort.rounds or count < samples_needed(max(effort.percentiles)):
-            return True
-        flat = rounds_flat(self.rounds, WINDOWS, WINDOW_TOLERANCE)
-        return not flat and self.spent_s < effort.least_s * effort.patience
-
-
-@dataclass
-class _Lane:
-    """One path, its present workers and its rows; the cold start and the memory are those of its first worker."""
-
-    task: Task
-    workers: list[Isolated] = field(default_factory=list)
-    started: worker.Started | None = None
-    start_s: float = 0.0
-    peak_bytes: int | None = None
-    absent: str = ""
-    rows: list[_Row] = field(default_factory=list)
-
-    @property
-    def running(self) -> bool:
-        return self.started is not None and not self.started.problem and not self.absent
-
-    def ask(self, process: Isolated, function: Callable[..., object], *args: object, seconds: float = 0.0) -> object:
-        """An answer of one worker; None when it failed, and the lane says why."""
-        try:
-            return process.run(function, *args, timeout_s=seconds + _ANSWER_LIMIT_S)
-        except ToolkitError as error:
-            self.absent = error.message
-            return None
-
-    def opened(self, found: worker.Started | None, start_s: float) -> None:
-        """A worker has started, or has not: whichever answers wrongly, the path is wrong."""
-        if self.started is None:
-            self.started, self.start_s = found, start_s
-        elif found is not None and found.problem:
-            self.started = found
-
-    def has_room(self) -> bool:
-        """Whether memory is free for another worker, while one more may be starting."""
-        peak, free = self.ask(self.workers[0], worker.peak_bytes, 0), available_bytes()
-        return not isinstance(peak, int) or free is None or free > 3 * peak
-
-    def measurements(self) -> list[Measurement]:
-        cold = {"process": self.start_s, **self.started.cold_s} if self.started else {}
-        return [
-            Measurement(
-                key=Key(self.task.model, self.task.path, row.batch_size, self.task.threads),
-                problem=self.started.problem if self.started else "",
-                absent=self.absent,
-                caveat=self.started.caveat if self.started else "",
-                cold_s=cold,
-                warm_up=row.warm_up,
-                rounds=() if self.absent else tuple(row.rounds),
-                phases_ns=row.phases,
-                peak_bytes=self.peak_bytes,
-                processes=tuple(map(list(dict.fromkeys(row.processes)).index, row.processes)),
-            )
-            for row in self.rows
-        ]
 
 
 class Session:
@@ -123,7 +26,7 @@ class Session:
     def __init__(
         self, tasks: Sequence[Task], effort: Effort, progress: Progress, seed: int, *, verbose: bool = False
     ) -> None:
-        self._lanes = [_Lane(task, rows=[_Row(size) for size in task.batch_sizes]) for task in tasks]
+        self._lanes = [Lane(task, rows=[Row(size) for size in task.batch_sizes]) for task in tasks]
         self._effort, self._progress, self._verbose = effort, progress, verbose
         self._random = random.Random(seed)  # noqa: S311  # the order of rounds is no secret
         self._begun = time.monotonic()
@@ -157,7 +60,7 @@ class Session:
         for _ in range(1, self._effort.workers):  # their cold starts are not shown, so they may overlap
             self._add_workers(stack, (lane for lane in self._unfinished() if lane.has_room()), 2)
 
-    def _add_workers(self, stack: ExitStack, lanes: Iterable[_Lane], together: int) -> None:
+    def _add_workers(self, stack: ExitStack, lanes: Iterable[Lane], together: int) -> None:
         with ThreadPoolExecutor(together) as pool:
             opening: set[Future[None]] = set()
             try:
@@ -176,7 +79,7 @@ class Session:
                 raise
 
     @staticmethod
-    def _open(lane: _Lane, process: Isolated, begun_s: float) -> None:
+    def _open(lane: Lane, process: Isolated, begun_s: float) -> None:
         lane.ask(process, worker.awake)
         start_s = time.perf_counter() - begun_s
         found = lane.ask(process, worker.start, lane.task, seconds=_START_LIMIT_S) if not lane.absent else None
@@ -194,7 +97,11 @@ class Session:
                     continue
                 self._tell(lane, "warming up")
                 for process in lane.workers:
-                    found = lane.ask(process, worker.warm, row.batch_size, limits, seconds=limits.most_ns / SECOND_NS)
+                    if row.absent:
+                        break
+                    found = lane.ask(
+                        process, worker.warm, row.batch_size, limits, seconds=limits.most_ns / SECOND_NS, row=row
+                    )
                     if isinstance(found, WarmUp) and not self._relay:
                         row.warmed(found)
 
@@ -218,7 +125,7 @@ class Session:
             found = lane.ask(lane.workers[0], worker.peak_bytes, lane.task.pid)
             lane.peak_bytes = found if isinstance(found, int) else None
 
-    def _take_turn(self, lane: _Lane, row: _Row) -> None:
+    def _take_turn(self, lane: Lane, row: Row) -> None:
         limits = self._effort.round_limits
         if len(row.rounds) >= self._effort.rounds:
             # What still lacks samples goes on with longer rounds, so that its waiting costs the others nothing.
@@ -227,14 +134,14 @@ class Session:
             )
             limits = Limits(1, max(stretch, 1), max(stretch, 1))
         process = lane.workers[len(row.rounds) % len(lane.workers)]
-        found = lane.ask(process, worker.turn, row.batch_size, limits, seconds=limits.most_ns / SECOND_NS)
+        found = lane.ask(process, worker.turn, row.batch_size, limits, seconds=limits.most_ns / SECOND_NS, row=row)
         if isinstance(found, worker.Turn):
             row.add(found, process.pid)
 
-    def _running(self) -> list[_Lane]:
+    def _running(self) -> list[Lane]:
         return [lane for lane in self._lanes if lane.running]
 
-    def _unfinished(self) -> list[_Lane]:
+    def _unfinished(self) -> list[Lane]:
         """Those with a row that the cap leaves more rounds."""
         return [lane for lane in self._running() if any(row.may_go_on(self._effort) for row in lane.rows)]
 
@@ -242,7 +149,7 @@ class Session:
         """How many rounds so many sets of workers take."""
         return self._effort.rounds * relays // self._effort.relays
 
-    def _waiting(self) -> list[tuple[_Lane, _Row]]:
+    def _waiting(self) -> list[tuple[Lane, Row]]:
         """Rows that the present workers still measure: each set its share of the rounds, the last one what it takes."""
         found = [(lane, row) for lane in self._running() for row in lane.rows]
         share = self._share(self._relay + 1)
@@ -251,7 +158,7 @@ class Session:
         vague = self._vague(found)
         return [(lane, row) for lane, row in found if row.lacks(self._effort) or id(row) in vague]
 
-    def _vague(self, found: Sequence[tuple[_Lane, _Row]]) -> set[int]:
+    def _vague(self, found: Sequence[tuple[Lane, Row]]) -> set[int]:
         """Rows, by their identity, whose ratio to the baseline more rounds would bring as near as the effort asks for.
 
         Rounds without one of the baseline beside them would not, so that is among them.
@@ -270,9 +177,9 @@ class Session:
                 vague |= {id(row), id(beside)}
         return vague
 
-    def _tell(self, lane: _Lane, what: str) -> None:
+    def _tell(self, lane: Lane, what: str) -> None:
         elapsed = time.monotonic() - self._begun
-        rows = [row for one in self._lanes for row in one.rows if not one.absent]
+        rows = [row for one in self._lanes for row in one.rows if not (one.absent or row.absent)]
         rounds = self._effort.rounds * max(1, len(rows))
         done = sum(min(len(row.rounds), self._effort.rounds) for row in rows)
         left = (rounds - done) * min(self._effort.least_s, self._effort.most_s) / self._effort.rounds

@@ -2,12 +2,13 @@
 
 import gc
 from array import array
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from toolkit.core.tensors import Feed
+from toolkit.errors import BenchError
 from toolkit.measure.feeds import feed_of
 from toolkit.measure.opening import OpenPath
 from toolkit.measure.phases import phases_of
@@ -17,11 +18,19 @@ from toolkit.measure.sampling import Limits, WarmUp, collector_off, time_calls, 
 
 @dataclass(frozen=True)
 class Started:
-    """A path is open: the parts of its cold start in seconds, what is wrong with its answers, what was not asked."""
+    """A path is open: what starting took and gave.
+
+    Args:
+        cold_s: the parts of its cold start in seconds; the first call is of the first batch size.
+        problem: what is wrong with its answers.
+        caveat: what was not asked.
+        absent: batch sizes that it cannot be fed, and why.
+    """
 
     cold_s: Mapping[str, float]
     problem: str
     caveat: str = ""
+    absent: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -47,9 +56,13 @@ def awake() -> None:
 
 
 def start(task: Task) -> Started:
-    """Open a path and call it once, then ask it the golden cases."""
+    """Open a path and call it once, then ask it the golden cases.
+
+    Raises:
+        ToolkitError: it does not open or run, or can be fed none of the batch sizes.
+    """
     path = OpenPath(task)
-    feeds: dict[int, Feed] = {size: feed_of(path.cases, path.signature, size) for size in task.batch_sizes}
+    feeds, absent = _feeds(path, task.batch_sizes)
     _BENCH.path = path
     _BENCH.feeds = {size: path.converted(feed) for size, feed in feeds.items()}
     path.watch.skip()
@@ -59,7 +72,21 @@ def start(task: Task) -> Started:
     # What is alive now stays: without this, a look through all of TensorFlow before each turn costs 0.1 s.
     gc.collect()
     gc.freeze()
-    return Started(dict(path.cold_s), problem, path.caveat)
+    return Started(dict(path.cold_s), problem, path.caveat, absent)
+
+
+def _feeds(path: OpenPath, sizes: Sequence[int]) -> tuple[dict[int, Feed], dict[int, str]]:
+    """The feed of each batch size, or why there is none; raises where there is none at all."""
+    feeds: dict[int, Feed] = {}
+    absent: dict[int, str] = {}
+    for size in sizes:
+        try:
+            feeds[size] = feed_of(path.cases, path.signature, size)
+        except BenchError as error:
+            absent[size] = error.message
+            if len(absent) == len(sizes):
+                raise
+    return feeds, absent
 
 
 def warm(batch_size: int, limits: Limits) -> WarmUp:
