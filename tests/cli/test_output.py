@@ -132,6 +132,9 @@ class Gone:
     def write(self, text: str) -> int:
         return len(text)
 
+    def isatty(self) -> bool:
+        return False
+
     def flush(self) -> None:
         raise BrokenPipeError
 

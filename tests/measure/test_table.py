@@ -64,11 +64,11 @@ def test_outliers_are_counted_over_all_paths() -> None:
 
 def test_the_mark_of_the_fastest_path_is_explained_where_there_is_one() -> None:
     assert (
-        "* the least p50 of all paths whose answers are right and whose figures count"
+        "fastest (*): the least p50 of all paths whose answers are right and whose figures count"
         in tables_of(three_paths())[0].notes
     )
     doubtful = report([measurement("eager", 4 * MS, calls=30)])
-    assert not any(note.startswith("*") for note in tables_of(doubtful)[0].notes)
+    assert not any(note.startswith("fastest") for note in tables_of(doubtful)[0].notes)
 
 
 @pytest.mark.parametrize(

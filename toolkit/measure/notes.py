@@ -28,7 +28,7 @@ def speed_notes(report: Report, rows: Sequence[Measurement]) -> tuple[str, ...]:
     """Those of one model, batch size and thread setting."""
     notes = [INTERRUPTED] if report.interrupted else []
     if report.fastest(rows[0].key):
-        notes.append("* the least p50 of all paths whose answers are right and whose figures count")
+        notes.append("fastest (*): the least p50 of all paths whose answers are right and whose figures count")
     standings = ((found.key.path, *standing(report, found)) for found in rows)
     notes += [f"{path} {word}: {why}" for path, word, why in standings if why and word != UNMEASURED]
     notes += [f"{found.key.path}: {found.caveat}" for found in rows if found.caveat]
