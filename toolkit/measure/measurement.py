@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from toolkit.measure.plan import Effort, Threads
+from toolkit.measure.plan import SERVED, Effort, Threads
 from toolkit.measure.sampling import WarmUp
 from toolkit.measure.statistics import Interval, outliers, percentile, ratio, rounds_flat, samples_needed
 
@@ -76,9 +76,14 @@ class Measurement:
         """Processes that took its rounds."""
         return max(1, len(set(self.processes)))
 
+    @property
+    def computing_processes(self) -> tuple[int, ...]:
+        """As `processes`, of those that compute: a served path's is one server all the time, whoever asks it."""
+        return () if self.key.path in SERVED else self.processes
+
     def times_as_fast_as(self, baseline: "Measurement") -> Interval | None:
         """By the rounds that they took side by side."""
-        return ratio(baseline.rounds, self.rounds, (baseline.processes, self.processes))
+        return ratio(baseline.rounds, self.rounds, (baseline.computing_processes, self.computing_processes))
 
     @property
     def timed(self) -> bool:
