@@ -50,7 +50,7 @@ def test_the_table_is_the_answer(measured: Measured, capsys: pytest.CaptureFixtu
     assert run(["bench", "mlp", "-q"]) == 0
     text = capsys.readouterr().out
     assert "graph *" in text
-    assert "2.00 [1.96, 2.04]" in text
+    assert "2.00 [1.86, 2.15]" in text
     assert "where a served call's time goes" in text
 
 

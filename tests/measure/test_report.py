@@ -11,7 +11,7 @@ import pytest
 
 from tests.measure.reports import MACHINE, MS, measurement, report, three_paths
 from toolkit.errors import BenchError
-from toolkit.measure.measurement import Status
+from toolkit.measure.measurement import Key, Measurement, Status
 from toolkit.measure.plan import EFFORTS, Threads
 from toolkit.measure.report import Report, merged, read_report
 from toolkit.measure.sampling import WarmUp
@@ -39,6 +39,23 @@ def test_what_is_no_report_is_said(tmp_path: Path, text: str) -> None:
     file.write_text(text)
     with pytest.raises(BenchError, match=r"base\.json"):
         read_report(file)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ({"rounds_ns": [[1, 2**63]]}, "OverflowError"),
+        ({"rounds_ns": [[5, 0]]}, "took no time"),
+        ({"rounds_ns": [[5, -5]]}, "took no time"),
+        ({"rounds_ns": [[5], [6]], "processes": [0]}, "rounds of no process"),
+    ],
+)
+def test_a_report_that_no_benchmark_could_have_written_is_refused(damage: dict[str, object], said: str) -> None:
+    document = three_paths().to_json()
+    document["measurements"][0] |= damage
+    with pytest.raises(BenchError, match=f"no benchmark report: .*{said}") as refused:
+        Report.from_json(document)
+    assert "bench --json" in refused.value.hint
 
 
 def test_a_steady_path_is_valid() -> None:
@@ -72,6 +89,33 @@ def test_quick_alone_makes_no_figure_invalid() -> None:
     quick = measurement("graph", 2 * MS, rounds=4, calls=150)
     assert quick.status(EFFORTS["quick"])[0] is Status.VALID
     assert quick.status(EFFORTS["normal"])[0] is Status.INVALID
+
+
+EAGER, GRAPH = measurement("eager", 4 * MS), measurement("graph", 2 * MS)
+GONE = {path: Measurement(Key("mlp", path, 1, Threads(2, 2)), absent="it died") for path in ("eager", "grpc", "xla")}
+
+
+@pytest.mark.parametrize(
+    ("settings", "baseline", "rows", "unmet"),
+    [
+        ({}, "eager", [EAGER, GONE["xla"]], []),
+        ({"paths": ["graph"]}, "eager", [EAGER, GRAPH, GONE["xla"]], []),
+        ({"paths": ["xla"]}, "eager", [EAGER, GONE["xla"]], ["xla"]),
+        ({}, "eager", [GONE["eager"], GRAPH], ["eager"]),
+        ({}, "restored", [GONE["eager"], GRAPH], []),
+        ({"paths": ["eager"]}, "restored", [GONE["eager"], GRAPH], ["eager"]),
+        ({"server": ""}, "eager", [EAGER, GONE["grpc"]], []),
+        ({"server": "127.0.0.1:1"}, "eager", [EAGER, GONE["grpc"]], ["grpc"]),
+        ({"server": "http://127.0.0.1:1"}, "eager", [EAGER, GONE["grpc"]], []),
+    ],
+)
+def test_what_was_asked_for_and_could_not_run_is_unmet(
+    settings: dict[str, object], baseline: str, rows: list[Measurement], unmet: list[str]
+) -> None:
+    found = replace(report(rows), models={"mlp": {"baseline": baseline}})
+    found = replace(found, settings={**found.settings, **settings})
+    assert [key.path for key, _, _ in found.unmet] == unmet
+    assert found.invalid == [f"mlp {path} at batch 1, 2 threads: n/a: it died" for path in unmet]
 
 
 def test_a_wrong_path_gets_no_time() -> None:
@@ -141,6 +185,26 @@ def test_reports_of_unlike_machines_are_not_merged() -> None:
         merged([three_paths(), other])
     with pytest.raises(BenchError, match="effort"):
         merged([three_paths(), report([measurement("xla", MS)], "quick")])
+
+
+@pytest.mark.parametrize(
+    ("settings", "signature", "said"),
+    [
+        ({"device": "GPU:0"}, "a", "device: none and GPU:0"),
+        ({"device_inputs": True}, "a", "device_inputs: none and True"),
+        ({"server": "host:1"}, "a", "server: none and host:1"),
+        ({}, "b", "signature of mlp: a and b"),
+    ],
+)
+def test_reports_of_unlike_settings_are_not_merged(settings: dict[str, object], signature: str, said: str) -> None:
+    def asked(name: str, **more: object) -> Report:
+        plain = {"device": "", "device_inputs": False, "server": ""}
+        found = three_paths()
+        return replace(found, settings={**found.settings, **plain, **more}, models={"mlp": {"signature": name}})
+
+    with pytest.raises(BenchError, match=f"not merged: {said}"):
+        merged([asked("a"), asked(signature, **settings)])
+    assert merged([asked("a"), three_paths()]).models == three_paths().models  # older ones do not say
 
 
 def test_reports_of_one_machine_are_merged_row_by_row() -> None:

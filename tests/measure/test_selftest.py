@@ -23,6 +23,16 @@ def test_the_command_says_whether_this_machine_can_measure(
     assert word in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("more", [["mlp"], ["--quick"], ["--report", "page.html"]])
+def test_the_self_test_takes_no_model_and_no_option_that_it_would_ignore(
+    more: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(selftest, "run_selftest", lambda tell: [])
+    assert run(["bench", "--selftest", *more]) == 2
+    assert "hint: tfx-export bench --selftest, alone" in capsys.readouterr().err
+    assert run(["bench", "--selftest", "--json", "-q", "-v"]) == 0
+
+
 @pytest.mark.long
 def test_the_same_path_against_itself_and_a_sleep() -> None:
     assert [found.said for found in selftest.run_selftest() if not found.passed] == []

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from toolkit.errors import UnavailableError, UsageError
-from toolkit.measure.server import Served, given_server, serve_bundle
+from toolkit.measure.server import Served, check_server, given_server, serve_bundle
 from toolkit.runtimes.served import open_remote
-from toolkit.wire.endpoints import parse_url
+from toolkit.wire.endpoints import Reach, parse_url
 
 OWNER = """
 import sys, time
@@ -34,6 +34,7 @@ with serve_bundle(Path(sys.argv[1]), "mlp", 1) as served:
         ("http://host:8501/v1/models", "rest", "http://host:8501/mlp:serving_default"),
         ("grpcs://host:443", "grpc", "grpcs://host:443/mlp:serving_default"),
         ("https://host:443/", "rest", "https://host:443/mlp:serving_default"),
+        ("[::1]:8500", "grpc", "grpc://[::1]:8500/mlp:serving_default"),
         ("host:8500", "rest", ""),
         ("http://host:8501", "grpc", ""),
     ],
@@ -42,10 +43,27 @@ def test_a_given_server_is_asked_by_its_own_protocol(address: str, path: str, ur
     assert given_server(address, "mlp").url(path, "serving_default") == url
 
 
-@pytest.mark.parametrize("address", ["", "host", "host:", "ftp://host:1", "http://host"])
+@pytest.mark.parametrize(
+    "address", ["", "host", "host:", "ftp://host:1", "http://host", "host:65536", "grpc:host:1", "::1:1"]
+)
 def test_an_address_without_a_port_or_of_another_kind_is_no_server(address: str) -> None:
     with pytest.raises(UsageError, match="is no server"):
         given_server(address, "mlp")
+
+
+@pytest.mark.parametrize(
+    "address", ["127.0.0.1:1/x", "grpc://host:1/mlp", "http://host:1/v1/models/mlp", "host:1/mlp:serving_default"]
+)
+def test_a_server_named_with_a_model_is_refused_since_each_is_asked_by_its_own_name(address: str) -> None:
+    with pytest.raises(UsageError, match="names more than a server") as refused:
+        given_server(address, "mlp")
+    assert "--server HOST:PORT" in refused.value.hint
+
+
+def test_a_tls_file_that_is_not_there_is_said_before_anything_is_asked(tmp_path: Path) -> None:
+    check_server("grpcs://host:1", Reach())
+    with pytest.raises(UnavailableError, match="a TLS file cannot be read"):
+        check_server("https://host:1", Reach(tls_ca=tmp_path / "none.pem"))
 
 
 @pytest.mark.parametrize("path", ["grpc", "rest"])

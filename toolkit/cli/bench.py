@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from toolkit.cli.durations import DURATION
+from toolkit.cli.endpoints import endpoint_options
 from toolkit.cli.output import Answer, Output
 from toolkit.cli.progress import Progressing
 from toolkit.cli.reports import refuse_unwritable, show_tables, write_files
@@ -17,6 +18,14 @@ if TYPE_CHECKING:
     from toolkit.measure.report import Report
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
+# What to do about a row that does not give what was asked for, by its status.
+_REMEDIES = {
+    "INVALID": "measure longer (--full), or on a quieter machine",
+    "WRONG": "`tfx-export verify` asks the bundle's artifacts again, `tfx-export predict` a server",
+    "UNAVAILABLE": "mend what keeps a path from running, or leave it out of --paths",
+}
+_EVERY_VERBS = {"json", "quiet", "verbose"}
+_REACH = ("tls_ca", "tls_cert", "tls_key", "max_message_mb")
 
 
 @click.command(short_help="Measure every path from eager to served.")
@@ -27,7 +36,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--quick", is_flag=True, help="1 s a path, p50 and p90 only.")
 @click.option("--full", is_flag=True, help="30 s a path by twelve processes, up to p99.9.")
 @click.option("--max-seconds-per-path", type=DURATION, help="The cap of a slow path. [default: 60; quick 10, full 120]")
-@click.option("--server", default="", metavar="HOST:PORT", help="Ask this server in place of our own.")
+@click.option("--server", default="", metavar="HOST:PORT", help="Ask this server in place of our own; grpcs:// is TLS.")
 @click.option("--device", default="", help="A TensorFlow device, as in GPU:0; copies to it count.")
 @click.option("--device-inputs", is_flag=True, help="Inputs are tensors already: conversion is left out.")
 @click.option("--signature", default="", help="Which signature. [default: serving_default]")
@@ -36,23 +45,29 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--markdown", type=_FILE, help="Write the tables to this file.")
 @click.option("--csv", "csv_file", type=_FILE, help="Write one line a row to this file.")
 @click.option("--report", type=_FILE, help="Write a self-contained HTML page to this file.")
-@click.option("--strict", is_flag=True, help="End with 7 where a figure is not valid.")
+@click.option("--strict", is_flag=True, help="End with 7 where a figure is not valid, or one asked for by name n/a.")
 @click.option("--selftest", is_flag=True, help="Measure what is known, to see whether this machine can measure.")
+@endpoint_options
 @click.pass_obj
 def command(output: Output, /, models: tuple[str, ...], selftest: bool, strict: bool, **options: Any) -> Answer:
     """Measure MODELs on every path: eager, graph forms, each artifact in its runtime, and served.
 
     Takes the newest bundle of each model, or builds it where its source has changed.
     """
+    given = _given()
     if selftest:
+        if models or given - {"selftest", *_EVERY_VERBS}:
+            raise UsageError("--selftest measures what it knows itself", hint="tfx-export bench --selftest, alone")
         return _selftest(output)
     if not models:
         raise UsageError("which model?", hint="tfx-export bench mlp; `tfx-export models` lists them")
+    if given & set(_REACH) and not options["server"]:
+        raise UsageError("TLS files and --max-message-mb are for a given server", hint="--server grpcs://HOST:PORT")
     from toolkit.measure.bench import BenchRequest, measure  # late: --help must not load NumPy
 
     files = {name: options.pop(name) for name in ("markdown", "csv_file", "report")}
     request = BenchRequest(
-        models=models,
+        models=tuple(dict.fromkeys(models)),
         paths=_names(options.pop("paths")),
         batch_sizes=tuple(dict.fromkeys(options.pop("batches"))) or (1,),
         threads=_threads(options.pop("threads")),
@@ -73,13 +88,21 @@ def command(output: Output, /, models: tuple[str, ...], selftest: bool, strict: 
     return Answer(report.to_json(), show, _complaint(report, strict=strict) or unwritten)
 
 
+def _given() -> set[str]:
+    """The names of the options that stand on the command line; the project's settings are for every verb."""
+    context = click.get_current_context()
+    on_line = click.core.ParameterSource.COMMANDLINE
+    options = (option for option in context.command.params if isinstance(option, click.Option))
+    names = {str(option.name) for option in options}
+    return {name for name in names if context.get_parameter_source(name) is on_line}
+
+
 def _complaint(report: "Report", *, strict: bool) -> ToolkitError | None:
     if report.interrupted:
         return InterruptedMeasurementError("interrupted", hint="what was measured so far is shown")
-    if strict and report.invalid:
-        return InvalidMeasurementError(
-            "; ".join(report.invalid), hint="measure longer (--full), or on a quieter machine"
-        )
+    if strict and report.unmet:
+        kinds = dict.fromkeys(status.name for _, status, _ in report.unmet)
+        return InvalidMeasurementError("; ".join(report.invalid), hint="; ".join(_REMEDIES[kind] for kind in kinds))
     return None
 
 

@@ -1,5 +1,6 @@
 """`tfx-export compare`: two reports of bench or load in, row by row faster, slower or no difference out."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,34 @@ class _Share(click.ParamType):  # type: ignore[type-arg]  # older releases of cl
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """5% as 0.05."""
         text = str(value).strip()
+        number, percent = text.removesuffix("%"), text.endswith("%")
         try:
-            return float(text[:-1]) / 100 if text.endswith("%") else float(text)
+            found = float(number)
         except ValueError:
             self.fail(f"'{value}' is no share; write 5% or 0.05", param, ctx)
+        if not 0 < found < math.inf:  # which nan is not, either
+            self.fail(f"'{value}' is no share above nothing; write 5% or 0.05", param, ctx)
+        if found > 1 and not percent:
+            self.fail(f"{value} would be {found * 100:g}%; write {number}% if you mean that many percent", param, ctx)
+        return found / 100 if percent else found
 
 
 @click.command(short_help="Say which paths became faster or slower between two reports.")
 @click.argument("base", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
-@click.option("--fail-above", type=_Share(), help="End with 6 where a path is surely slower by more than this: 5%.")
+@click.option(
+    "--fail-above",
+    type=_Share(),
+    help="End with 6 where a path is surely slower and its estimate by more than this, as in 5%, "
+    "or where it is WRONG, lost or not comparable in NEW.",
+)
 @click.pass_obj
 def command(_: Output, base: Path, new: Path, fail_above: float | None) -> Answer:
-    """Compare NEW with BASE, two files that `bench --json` or `load --json` wrote on one machine."""
+    """Compare NEW with BASE, two files that `bench --json` or `load --json` wrote on one machine.
+
+    Surely slower means that the 99 % interval of the ratio lies below 1. A path is lost that has a time in BASE and
+    none in NEW; it is not comparable where the two were given unlike options that change what is measured.
+    """
     from toolkit.measure.reading import compare_files  # late: --help must not load NumPy
 
     found = compare_files(base, new)
@@ -46,5 +62,9 @@ def command(_: Output, base: Path, new: Path, fail_above: float | None) -> Answe
         for difference in found.differences:
             screen.line(f"changed: {difference}")
 
-    document = {"changes": [change.to_json() for change in found.changes], "differences": list(found.differences)}
+    document = {
+        "changes": [change.to_json() for change in found.changes],
+        "differences": list(found.differences),
+        "fail_above": fail_above,
+    }
     return Answer(document, show, found.refusal(fail_above))

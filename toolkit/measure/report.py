@@ -10,11 +10,14 @@ from toolkit.core.files import storage_errors
 from toolkit.errors import BenchError
 from toolkit.measure.machine import unlike
 from toolkit.measure.measurement import Key, Measurement, Status
-from toolkit.measure.plan import BASELINE, EFFORTS, Effort
+from toolkit.measure.plan import BASELINE, EFFORTS, SERVED, Effort
+from toolkit.measure.server import path_to
 from toolkit.measure.statistics import Interval, break_even
 
 SCHEMA = 1
 KIND = "tfx-export bench"
+# Settings that make a row another thing to measure: of paths in one process, and of served ones.
+_LOCAL, _REMOTE = ("device", "device_inputs"), ("server",)
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Report:
         effort: the name of the effort; rounds and limits follow from it.
         settings: what was asked for, as the command line's options.
         seed: of the order of rounds.
-        models: model to facts of its graph.
+        models: model to facts of its graph, its bundle, and the signature that was called.
         interrupted: whether a person ended it early.
     """
 
@@ -70,12 +73,31 @@ class Report:
         return min(valid, key=lambda found: found.median_s, default=None)
 
     @property
-    def invalid(self) -> list[str]:
-        """The rows whose figures do not count, and why."""
-        found = ((row.key, *row.status(self.effort)) for row in self.measurements)
+    def unmet(self) -> list[tuple[Key, Status, str]]:
+        """The rows that do not give what was asked for, and why: INVALID, WRONG, or n/a though asked for.
+
+        A path that nobody asked for by name, and that the bundle does not have, lacks nothing.
+        """
+        found = [(row.key, *row.status(self.effort)) for row in self.measurements]
         return [
-            f"{key}: {status.value}: {why}" for key, status, why in found if status in {Status.INVALID, Status.WRONG}
+            (key, status, why)
+            for key, status, why in found
+            if status in {Status.INVALID, Status.WRONG}
+            or (status is Status.UNAVAILABLE and key.path in self._asked_for(key.model))
         ]
+
+    def _asked_for(self, model: str) -> set[str]:
+        """The paths of a model that a person named, and the baseline, which everything is held against."""
+        server = str(self.settings.get("server") or "")
+        named = {*self.settings.get("paths", ()), *([path_to(server)] if server else [])}
+        # A SavedModel has no eager form to measure.
+        restored = self.models.get(model, {}).get("baseline") == "restored"
+        return named if restored else {*named, BASELINE}
+
+    @property
+    def invalid(self) -> list[str]:
+        """The same as sentences."""
+        return [f"{key}: {status.value}: {why}" for key, status, why in self.unmet]
 
     def to_json(self) -> dict[str, Any]:
         """The document of a report's file."""
@@ -106,17 +128,20 @@ class Report:
                 raise BenchError(
                     f"a report of schema {document['schema']!r}, this release reads {SCHEMA}", hint="measure again"
                 )
+            measurements = tuple(Measurement.from_json(entry) for entry in document["measurements"])
+            for found in measurements:
+                _refuse_impossible(found)
             return cls(
                 created=document["created"],
                 machine=document["machine"],
                 effort=EFFORTS[document["effort"]].capped(document["settings"]["max_seconds_per_path"]),
                 settings=document["settings"],
                 seed=document["seed"],
-                measurements=tuple(Measurement.from_json(entry) for entry in document["measurements"]),
+                measurements=measurements,
                 models=document["models"],
                 interrupted=document["interrupted"],
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise BenchError(
                 f"no benchmark report: {error!r:.80}", hint="`tfx-export bench --json` makes one"
             ) from error
@@ -143,11 +168,41 @@ def read_report(path: Path) -> Report:
         raise BenchError(f"{path}: {error.message}", hint=error.hint) from error
 
 
+def _refuse_impossible(found: Measurement) -> None:
+    """ValueError where no benchmark could have found this."""
+    if len(found.samples_ns) and found.samples_ns.min() <= 0:
+        raise ValueError(f"{found.key} has a call that took no time")
+    if found.processes and len(found.processes) != len(found.rounds):
+        raise ValueError(f"{found.key} has rounds of no process")
+
+
+def unlike_settings(one: Report, other: Report, key: Key) -> list[str]:
+    """In what two reports were asked for unlike things, so that one row of them is not the same row.
+
+    What an older report does not say counts as like.
+    """
+    return _unlike(one, other, _REMOTE if key.path in SERVED else _LOCAL, [key.model])
+
+
+def _unlike(one: Report, other: Report, names: Iterable[str], models: Iterable[str]) -> list[str]:
+    pairs = [(name, one.settings.get(name), other.settings.get(name)) for name in names]
+    pairs += [(f"signature of {model}", _signature(one, model), _signature(other, model)) for model in models]
+    return [
+        f"{name}: {first or 'none'} and {second or 'none'}"
+        for name, first, second in pairs
+        if first is not None and second is not None and first != second
+    ]
+
+
+def _signature(report: Report, model: str) -> Any:
+    return report.models.get(model, {}).get("signature")
+
+
 def merged(reports: Iterable[Report]) -> Report:
     """Several reports of one machine as one; a row that stands in several is taken from the last.
 
     Raises:
-        BenchError: they come from unlike machines or were measured with unlike effort.
+        BenchError: they come from unlike machines, or were measured with unlike effort or other unlike settings.
     """
     first, *others = reports
     rows = {found.key: found for found in first.measurements}
@@ -156,8 +211,12 @@ def merged(reports: Iterable[Report]) -> Report:
         differences = unlike(first.machine, other.machine)
         if first.effort != other.effort:
             differences.append(f"effort: {first.effort.name} and {other.effort.name}")
+        differences += _unlike(replace(first, models=models), other, (*_LOCAL, *_REMOTE), other.models)
         if differences:
-            raise BenchError(f"these reports are not merged: {'; '.join(differences)}", hint="measure on one machine")
+            raise BenchError(
+                f"these reports are not merged: {'; '.join(differences)}",
+                hint="measure on one machine, with the same options",
+            )
         rows |= {found.key: found for found in other.measurements}
         models |= other.models
     return replace(first, measurements=tuple(rows.values()), models=models)

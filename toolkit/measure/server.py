@@ -20,7 +20,10 @@ from toolkit.wire.endpoints import Reach, parse_url
 _START_LIMIT_S = 180.0
 _END_LIMIT_S = 10.0
 _LAST_PORT = 65535
-_GIVEN = re.compile(r"(?:(?P<protocol>grpc|http)(?P<tls>s?)://)?(?P<address>[^/\s]+:\d+)(?P<path>/.*)?")
+_GIVEN = re.compile(
+    r"(?:(?P<protocol>grpc|http)(?P<tls>s?)://)?"
+    r"(?P<address>(?:\[[0-9A-Fa-f:.]+\]|[^/:\[\]\s]+):[0-9]{1,5})(?P<rest>[/:].*)?"
+)
 # What a REST base may end in without naming a model.
 _BASES = (None, "/", "/v1", "/v1/", "/v1/models", "/v1/models/")
 _GIVEN_HINT = "--server HOST:PORT for gRPC, grpc[s]://HOST:PORT or http[s]://HOST:PORT"
@@ -88,7 +91,7 @@ def given_server(address: str, model: str, reach: Reach | None = None) -> Served
     match = _GIVEN.fullmatch(address)
     if match is None or int(match["address"].rpartition(":")[2]) > _LAST_PORT:
         raise UsageError(f"'{address}' is no server", hint=_GIVEN_HINT)
-    if match["path"] not in _BASES:
+    if match["rest"] not in _BASES:
         raise UsageError(
             f"'{address}' names more than a server, which is asked for each model by its own name", hint=_GIVEN_HINT
         )

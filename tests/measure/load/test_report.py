@@ -94,8 +94,26 @@ def test_loads_are_compared_only_with_the_same_load_on_the_same_machine() -> Non
 def test_a_wrong_answer_is_compared_with_nothing() -> None:
     found = two_loads()
     wrong = replace(found, points=tuple(replace(one, problem="'y' is another") for one in found.points))
-    assert {change.verdict for change in compare_loads(found, wrong).changes} == {"unknown"}
+    assert {change.verdict for change in compare_loads(found, wrong).changes} == {"WRONG"}
     assert compare_loads(found, wrong).refusal(0.05) is not None
+    assert {change.verdict for change in compare_loads(wrong, found).changes} == {"unknown"}
+    assert compare_loads(wrong, found).refusal(0.05) is None
+
+
+def test_a_load_that_is_gone_or_has_too_few_samples_is_lost_and_a_new_one_is_said() -> None:
+    whole = two_loads()
+    first, second = whole.points
+    fewer = replace(whole, points=(first,))
+    assert [(one.verdict, one.note) for one in compare_loads(whole, fewer).changes][2:] == [
+        ("lost", "not in the new report")
+    ] * 2
+    assert compare_loads(whole, fewer).refusal(0.05) is not None
+    assert compare_loads(fewer, whole).changes[-1].note == "not in the base report"
+    assert compare_loads(fewer, whole).refusal(0.05) is None
+    short = report(first, point([1 * MS] * 300, rate=400.0))
+    assert second.shape == short.points[1].shape
+    assert [one.verdict for one in compare_loads(whole, short).changes][2:] == ["no difference", "lost"]
+    assert [one.verdict for one in compare_loads(short, whole).changes][2:] == ["no difference", "unknown"]
 
 
 def happened() -> Point:

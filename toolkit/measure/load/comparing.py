@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from toolkit.errors import BenchError
-from toolkit.measure.comparing import Change, Comparison
-from toolkit.measure.load.point import Point
+from toolkit.measure.comparing import Change, Comparison, Side, judged, missing, side
+from toolkit.measure.load.point import Point, Shape
 from toolkit.measure.load.report import LoadReport
 from toolkit.measure.machine import changed, unlike
-from toolkit.measure.measurement import Status
-from toolkit.measure.statistics import percentile, ratio_of_runs
+from toolkit.measure.statistics import percentile
 
 COMPARED = (50.0, 99.0)
 # Blocks of the bootstrap: a part of the run is a moment of the machine, as a round of a benchmark is.
@@ -38,7 +37,7 @@ class LoadKey:
 
 
 def compare_loads(base: LoadReport, new: LoadReport) -> Comparison:
-    """Every load that stands in both.
+    """Every load that stands in either.
 
     Raises:
         BenchError: the machines are unlike, or no load stands in both.
@@ -48,31 +47,30 @@ def compare_loads(base: LoadReport, new: LoadReport) -> Comparison:
         raise BenchError(
             f"these reports are from unlike machines: {'; '.join(differences)}", hint="measure on one machine"
         )
-    theirs = {point.shape: point for point in new.points}
-    both = [(point, theirs[point.shape]) for point in base.points if point.shape in theirs]
-    if not both:
+    ours, theirs = ({point.shape: point for point in report.points} for report in (base, new))
+    if not ours.keys() & theirs.keys():
         raise BenchError("no load stands in both reports", hint="load the same model at the same rates or concurrency")
-    changes = tuple(_change(one, other, wanted) for one, other in both for wanted in COMPARED)
+    changes = tuple(
+        _change(shape, ours.get(shape), theirs.get(shape), wanted)
+        for shape in {**ours, **theirs}
+        for wanted in COMPARED
+    )
     return Comparison(changes, tuple(changed(base.machine, new.machine)))
 
 
-def _change(one: Point, other: Point, wanted: float) -> Change:
-    shape = one.shape
+def _change(shape: Shape, one: Point | None, other: Point | None, wanted: float) -> Change:
     key = LoadKey(shape.model, f"{shape.protocol}, {shape.load}, p{wanted:g}", shape.batch_size)
-    for point in (other, one):
-        status, why = point.status
-        if status is Status.WRONG or not len(point.corrected_ns):
-            return Change(key, None, f"{status.value}: {why}")
-        if percentile(point.corrected_ns, wanted) is None:
-            return Change(key, None, f"too few samples for p{wanted:g}")
-    notes = [
-        f"{name} {status.value}: {why}"
-        for name, point in (("base", one), ("new", other))
-        for status, why in [point.status]
-        if status is Status.INVALID
-    ]
-    first, second = ([part.corrected_ns for part in point.records.windows(_WINDOWS)] for point in (one, other))
-    return Change(key, ratio_of_runs(first, second, _percentile(wanted)), "; ".join(notes))
+    return judged(key, _side("base", one, wanted), _side("new", other, wanted), _percentile(wanted))
+
+
+def _side(name: str, point: Point | None, wanted: float) -> Side:
+    if point is None:
+        return missing(name)
+    rounds = [part.corrected_ns for part in point.records.windows(_WINDOWS)] if len(point.corrected_ns) else None
+    found = side(name, point.status, rounds)
+    if not found.gap and percentile(point.corrected_ns, wanted) is None:
+        return Side(f"{name}: too few samples for p{wanted:g}")
+    return found
 
 
 def _percentile(wanted: float) -> Callable[[Any], float]:
