@@ -13,8 +13,9 @@ import click
 from toolkit import __version__
 from toolkit.cli.durations import DURATION
 from toolkit.cli.output import Answer, Output
+from toolkit.cli.signals import Ended, end_on_signals
 from toolkit.serving.core_listener import choose_polled_sockets
-from toolkit.serving.flags import FLAGS, Flag, Kind, explicit_bools
+from toolkit.serving.flags import FLAGS, Flag, Kind, explicit_bools, in_vain
 from toolkit.serving.transport import PUBLIC
 
 _TYPES: dict[Kind, Any] = {
@@ -48,29 +49,38 @@ def _command(target: str | None, **values: Any) -> Answer | int:
     """Serve TARGET: a model of models/, exported/, a bundle, or a folder of SavedModel versions.
 
     Without TARGET the flags of tensorflow_model_server say what to serve. When everything answers, one JSON line on
-    stdout says on which ports.
+    stdout says on which ports. SIGTERM ends it with exit code 0: what is in flight is answered first. Ctrl-C does the
+    same; before the ready line its exit code is 130. A second signal ends it at once, with 130.
     """
     context = click.get_current_context()
     output: Output = context.find_root().obj
     if values.pop("version"):
         output.line(__version__)
         return 0
+    end_on_signals()
     _log(output)
-    _warn_of_idle(context)
-    if values["transport"] != PUBLIC:
-        choose_polled_sockets()  # before anything else loads grpcio
-    from toolkit.serving.embedded import ServeRequest, serve  # late: --help must not load NumPy
+    _warn_in_vain(context)
+    ready = False
+    try:
+        if values["transport"] != PUBLIC:
+            choose_polled_sockets()  # before anything else loads grpcio
+        from toolkit.serving.embedded import ServeRequest, serve  # late: --help must not load NumPy
 
-    given = {name: value for name, value in values.items() if value is not None}
-    ending = _on_signals()
-    with serve(target, ServeRequest(flags=given, report=_told(output))) as serving:
-        # What libraries made never becomes garbage. Left out, a collection takes 1 ms and not 150, in which nobody is
-        # answered, and comes often enough for the graphs of versions that ended, which hold themselves by cycles.
-        gc.collect()
-        gc.freeze()
-        output.line(json.dumps(serving.ready.to_json()))
-        output.flush()
-        ending.wait()
+        given = {name: value for name, value in values.items() if value is not None}
+        with serve(target, ServeRequest(flags=given, report=_told(output))) as serving:
+            # What libraries made never becomes garbage. Left out, a collection takes 1 ms and not 150, in which nobody
+            # is answered, and comes often enough for the graphs of versions that ended, which hold themselves by
+            # cycles.
+            gc.collect()
+            gc.freeze()
+            output.line(json.dumps(serving.ready.to_json()))
+            output.flush()
+            ready = True
+            threading.Event().wait()
+    except Ended as ended:
+        # Who sends SIGTERM wants it to end, which is no failure, whenever it comes.
+        if not ready and ended.number is signal.SIGINT:
+            raise
     return 0
 
 
@@ -90,18 +100,11 @@ def _log(output: Output) -> None:
     logger.setLevel(logging.ERROR if output.quiet else logging.INFO if output.verbose else logging.WARNING)
 
 
-def _warn_of_idle(context: click.Context) -> None:
-    given = click.core.ParameterSource.COMMANDLINE
-    for flag in FLAGS:
-        if flag.idle and context.get_parameter_source(flag.field) is given:
-            sys.stderr.write(f"warning: --{flag.name} changes nothing here: {flag.idle}\n")
-
-
-def _on_signals() -> threading.Event:
-    ending = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: ending.set())
-    return ending
+def _warn_in_vain(context: click.Context) -> None:
+    typed = click.core.ParameterSource.COMMANDLINE
+    given = {flag.field for flag in FLAGS if context.get_parameter_source(flag.field) is typed}
+    for flag, why in in_vain(given, context.params):
+        sys.stderr.write(f"warning: --{flag.name} changes nothing here: {why}\n")
 
 
 command = _Serve(

@@ -27,6 +27,7 @@ from toolkit.wire import lifecycle_wording
 from toolkit.wire.messages import ModelConfig, State
 
 log = logging.getLogger(__name__)
+_UNLOAD_S, _INTERRUPTED_UNLOAD_S = 30.0, 1.0
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Host:
         self._transports: list[Transport] = []
         self._rpc: RpcServer | None = None
         self._rest: RestServer | None = None
+        self._started = False
         self._ending = threading.Event()
 
     def start(self) -> Ready:
@@ -81,9 +83,11 @@ class Host:
             self._load(self.settings.models)
             for transport in self._transports:
                 transport.start()
-        except BaseException:
-            self.stop(0.0)
+        except BaseException as error:
+            # Who interrupts a start does not wait for a load that may hang.
+            self.stop(0.0, _UNLOAD_S if isinstance(error, Exception) else _INTERRUPTED_UNLOAD_S)
             raise
+        self._started = True
         if self.settings.config_file is not None and self.settings.config_poll_s > 0:
             threading.Thread(target=self._follow, args=(self.settings.config_file,), daemon=True).start()
         return self.ready()
@@ -120,11 +124,16 @@ class Host:
         return sum(transport.held for transport in self._transports)
 
     def is_ready(self) -> bool:
-        """Whether every configured model answers, and the server does not drain."""
-        states = self.library.states()
-        return not self._ending.is_set() and all(
-            model.name in states and State.AVAILABLE in states[model.name].states().values()
-            for model in self.library.configs()
+        """Whether requests may be sent here: it has started, does not drain, and a configured model answers.
+
+        It has started when every configured model was tried. One that cannot load keeps no other from its requests,
+        and one that a reload adds does not take a server away that answers for the others.
+        """
+        if not self._started or self._ending.is_set():
+            return False
+        configured, states = self.library.configs(), self.library.states()
+        return not configured or any(
+            model.name in states and State.AVAILABLE in states[model.name].states().values() for model in configured
         )
 
     def _follow(self, path: Path) -> None:
@@ -140,8 +149,13 @@ class Host:
                     log.warning("%s changes nothing: %s", path, error.message)
                 told = error.message
 
-    def stop(self, grace_s: float | None = None) -> None:
-        """Takes nothing new, finishes what is in flight, unloads."""
+    def stop(self, grace_s: float | None = None, unload_s: float = _UNLOAD_S) -> None:
+        """Takes nothing new, finishes what is in flight, unloads.
+
+        Args:
+            grace_s: seconds for what is in flight; None is --drain-timeout.
+            unload_s: seconds after that, for versions that load or unload.
+        """
         grace_s = self.settings.drain_timeout_s if grace_s is None else grace_s
         self._ending.set()
         self.library.wake()
@@ -152,7 +166,7 @@ class Host:
         self._transports.clear()
         if self._batches is not None:
             self._batches.stop()
-        self.library.stop()
+        self.library.stop(unload_s)
         log.info("drained in %.2f s", time.monotonic() - started)
 
     def __enter__(self) -> Self:

@@ -13,7 +13,7 @@ from typing import Any
 import uvicorn
 import uvloop
 
-from toolkit.errors import ToolkitError
+from toolkit.errors import Fault, ServingError, ToolkitError
 from toolkit.serving.metrics import CONTENT_TYPE
 from toolkit.serving.paces import Paces
 from toolkit.serving.pool import BoundedPool
@@ -35,6 +35,7 @@ _CLOSE = (("connection", "close"),)
 _KEEP_ALIVE_S = 300
 _TICKS_BETWEEN_LOOKS = 100
 _BACKLOG = 1024
+_ENDING_S = 5.0  # what ends takes a moment, on a busy machine more
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class RestListening:
 
     Args:
         cors: send CORS headers (--rest_api_enable_cors_support).
-        timeout_s: when a request is given up (--rest_api_timeout_in_ms).
+        timeout_s: when a request is given up (--rest_api_timeout_in_ms); None never gives one up.
         metrics_path: where the metrics page is; None has none.
         linger_s: how long an idle connection stays open once the server ends; who asks just then is answered and told
             to close, where it would otherwise find its connection reset.
@@ -53,14 +54,14 @@ class RestListening:
     port: int = 8501
     tls: TlsFile | None = None
     cors: bool = False
-    timeout_s: float = 30.0
+    timeout_s: float | None = 30.0
     metrics_path: str | None = None
     linger_s: float = 0.3
 
 
 @dataclass
 class RestServer:
-    """A Transport over HTTP.
+    """A Transport over HTTP. It listens as soon as it is made: /healthz and /readyz are answered while models load.
 
     Args:
         ready: whether the server may be sent requests, for /readyz.
@@ -73,7 +74,7 @@ class RestServer:
     port: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        self._socket = listen(self.listening.host, self.listening.port)
+        self._socket = listen(self.listening.host, self.listening.port, _BACKLOG)
         self.port = self._socket.getsockname()[1]
         self._pool = BoundedPool(self.capacity.threads, self.capacity.max_queue, "rest")
         listening = self.listening
@@ -86,19 +87,21 @@ class RestServer:
             linger_s=listening.linger_s,
         )
         self.calls.metrics.gauge("tfx_rest_held", "REST requests running or waiting.", lambda: self.held)
+        self._opened: Future[bool] = Future()
         self._started: Future[None] = Future()
         self._thread = threading.Thread(target=self._serve, name="rest", daemon=True)
+        self._server = _Server(self._config(), self._started)
+        self._thread.start()
+        self._started.result()
 
     @property
     def held(self) -> int:
         """Requests that run or wait."""
         return self._pool.held + self._short.held
 
-    def start(self) -> None:
-        """Answers from now on."""
-        self._socket.listen(_BACKLOG)
+    def _config(self) -> uvicorn.Config:
         config = uvicorn.Config(
-            _Application(self._short, self.listening, self.capacity, self._pool, self.ready),
+            _Application(self._short, self.listening, self.capacity, self._pool, self.ready, self._opened),
             http=protocol_of(self._short),
             ws="none",
             lifespan="off",
@@ -112,9 +115,11 @@ class RestServer:
         config.load()
         if self.listening.tls is not None:
             config.ssl = live_context(self.listening.tls)
-        self._server = _Server(config, self._started)
-        self._thread.start()
-        self._started.result()
+        return config
+
+    def start(self) -> None:
+        """Answers from now on, those first who asked before."""
+        self._opened.set_result(True)
 
     def _serve(self) -> None:
         try:
@@ -128,11 +133,15 @@ class RestServer:
 
     def stop(self, grace_s: float) -> None:
         """Takes nothing new and finishes what is in flight."""
+        if not self._opened.done():
+            self._opened.set_result(False)
         if self._thread.is_alive():
             self._server.config.timeout_graceful_shutdown = max(1, round(grace_s))
             self._short.draining = True
             self._server.should_exit = True
-            self._thread.join()
+            self._thread.join(self.listening.linger_s + max(1.0, grace_s) + _ENDING_S)
+            if self._thread.is_alive():
+                log.error("REST did not end in time: a request holds the thread that reads; it is left behind")
         self._socket.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -161,13 +170,18 @@ class _Server(uvicorn.Server):
 
 @dataclass(frozen=True)
 class _Application:
-    """The ASGI application."""
+    """The ASGI application.
+
+    Args:
+        opened: done once requests are answered, or with False once they never will be.
+    """
 
     short: ShortCalls
     listening: RestListening
     capacity: Capacity
     pool: BoundedPool
     ready: Callable[[], bool]
+    opened: "Future[bool]"
 
     @property
     def calls(self) -> RestCalls:
@@ -178,8 +192,11 @@ class _Application:
         timing = Timing()
         headers = {name: value for name, value in scope["headers"] if name in READ_HEADERS}
         try:
+            own = self._own_page(scope)
+            if own is None and not self.opened.done():
+                await self._opening(timing)
             body = await read_body(receive, headers, self.capacity.max_message_bytes)
-            answer, extra = await self._answer(scope, headers, body, timing)
+            answer, extra = (own, ()) if own else await self._answer(scope, headers, body, timing)
         except ToolkitError as error:
             answer, extra = rest.error_answer(error), ()
         except RefusedError as error:
@@ -197,9 +214,6 @@ class _Application:
     ) -> tuple[Answer, tuple[tuple[str, str], ...]]:
         method = scope["method"]
         uri = scope["raw_path"].decode("latin-1")
-        own = self._own_page(method, uri)
-        if own is not None:
-            return own, ()
         if scope["query_string"]:
             uri += f"?{scope['query_string'].decode('latin-1')}"
         call = rest.route(method, uri, headers.get(b"origin", b"").decode("latin-1"))
@@ -213,8 +227,18 @@ class _Application:
             return rest.error_answer(wording.threads_exhausted()), _RETRY_AFTER
         return await self._run(call, body, timing), ()
 
-    def _own_page(self, method: str, path: str) -> Answer | None:
-        if method not in ("GET", "HEAD"):
+    async def _opening(self, timing: Timing) -> None:
+        """Waits until the models were tried, as a call over gRPC does, before a byte of the body is read."""
+        since_ns = time.perf_counter_ns()
+        # Shielded, for it is the same one for all who wait.
+        opened = await asyncio.shield(asyncio.wrap_future(self.opened))
+        timing.add("queue", time.perf_counter_ns() - since_ns)
+        if not opened:
+            raise ServingError("the server stops", hint="ask another one", fault=Fault.UNAVAILABLE)
+
+    def _own_page(self, scope: dict[str, Any]) -> Answer | None:
+        path = scope["raw_path"].decode("latin-1")
+        if scope["method"] not in ("GET", "HEAD"):
             return None
         if path == self.listening.metrics_path:
             return Answer(200, self.calls.metrics.page(), CONTENT_TYPE)
@@ -225,11 +249,12 @@ class _Application:
         return None
 
     async def _run(self, call: RestCall, body: bytes, timing: Timing) -> Answer:
-        arrived_ns = time.perf_counter_ns()
-        timing.deadline_ns = arrived_ns + int(self.listening.timeout_s * 1e9)
+        arrived_ns, began = time.perf_counter_ns(), False
+        timing.deadline_ns = self.short.deadline_ns(arrived_ns)
 
         def work() -> Answer:
-            started_ns = time.perf_counter_ns()
+            nonlocal began
+            started_ns, began = time.perf_counter_ns(), True
             timing.add("queue", started_ns - arrived_ns)
             answer = self.calls.answer(call, body, timing)
             self.short.ran_pooled(call, body, time.perf_counter_ns() - started_ns)
@@ -239,6 +264,13 @@ class _Application:
         try:
             return await asyncio.wait_for(running, self.listening.timeout_s)
         except TimeoutError:
+            # A phase is told when it ends. What goes on was given up in the model, or where it waited for a thread.
+            gone_ns = time.perf_counter_ns() - arrived_ns
+            if began:
+                timing.add("compute", max(0, gone_ns - timing.queue_ns - timing.parse_ns))
+            else:
+                timing.add("queue", gone_ns)
+                self.calls.metrics.refuse("REST", "deadline passed")
             return rest.error_answer(wording.deadline_cannot_be_met(0, 0))
 
     async def _send(self, send: Send, method: str, answer: Answer, extra: tuple[tuple[str, str], ...]) -> None:

@@ -2,10 +2,12 @@
 
 import itertools
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from toolkit.errors import Fault, ServingError, ToolkitError
+from toolkit.serving.callers import Caller
 from toolkit.serving.disk import wanted_on_disk
 from toolkit.serving.labels import Labels
 from toolkit.serving.loads import Lifecycle, Load, Loads
@@ -53,6 +55,7 @@ class Library:
 
     def stop(self, timeout_s: float = 30.0) -> None:
         """Unloads everything; returns when that is done or the time is over."""
+        until = time.monotonic() + timeout_s
         self.wake()
         self._stopping.set()
         if self._poller.is_alive():
@@ -62,8 +65,8 @@ class Library:
                 model.want({})
                 self._loads.advance(model)
             self._changed.notify_all()
-            self._changed.wait_for(lambda: all(map(ModelVersions.idle, self._models.values())), timeout_s)
-        self._loads.join(timeout_s)
+            self._changed.wait_for(lambda: all(map(ModelVersions.idle, self._models.values())), _left(until))
+        self._loads.join(_left(until))
 
     def wake(self) -> None:
         """The server begins to end: whoever waits for a model is told so, and requests are answered as before."""
@@ -146,16 +149,17 @@ class Library:
         return [model.name for model in models if model.name not in before]
 
     def wait_until_settled(
-        self, names: Sequence[str], timeout_s: float | None = None
+        self, names: Sequence[str], timeout_s: float | None = None, caller: Caller | None = None
     ) -> dict[tuple[str, int], ToolkitError]:
         """Waits until the wanted versions of these models answer or have failed for good; gives the failures.
 
         A model that is taken out of the configuration meanwhile is not awaited any more.
 
         Raises:
-            ServingError: the time was not enough, the server stops, or there is no version and no further look for one.
+            ServingError: the time was not enough, the caller has gone, the server stops, or there is no version and no
+                further look for one.
         """
-        self._wait(lambda: all(self._settled(name) for name in names), timeout_s)
+        self._wait(lambda: all(self._settled(name) for name in names), timeout_s, caller)
         with self._changed:
             awaited = [name for name in names if name in self._configs]
             for name in awaited:
@@ -175,13 +179,21 @@ class Library:
         """Waits until every wanted version was tried once; a base path that is not there is not awaited."""
         self._wait(lambda: all(self._models[name].attempted for name in names if name in self._models), timeout_s)
 
-    def _wait(self, done: Callable[[], bool], timeout_s: float | None) -> None:
+    def _wait(self, done: Callable[[], bool], timeout_s: float | None, caller: Caller | None = None) -> None:
+        caller = caller or Caller()
+        caller.wake = self._notify
         with self._changed:
-            finished = self._changed.wait_for(lambda: self._ending or done(), timeout_s)
+            finished = self._changed.wait_for(lambda: self._ending or caller.gone or done(), timeout_s)
+        if caller.gone:
+            raise ServingError("the caller did not wait for the models", fault=Fault.CANCELLED)
         if self._ending:
             raise ServingError("the server stops", hint="ask another one", fault=Fault.UNAVAILABLE)
         if not finished:
             raise ServingError("the models did not load in time", hint="ask for their status", fault=Fault.DEADLINE)
+
+    def _notify(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
 
     def poll(self) -> None:
         """Looks at the disk once, for every model."""
@@ -226,3 +238,7 @@ class _Leasing:
 
 def _differs(before: ModelConfig | None, after: ModelConfig) -> bool:
     return before is None or (before.base_path, before.policy) != (after.base_path, after.policy)
+
+
+def _left(until_s: float) -> float:
+    return max(0.0, until_s - time.monotonic())

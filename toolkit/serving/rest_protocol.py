@@ -38,6 +38,7 @@ class DirectProtocol(HttpToolsProtocol):
         self._parts: list[bytes] = []
         self._length = 0
         self._reading = False
+        self._head_due = False  # a request began whose head has not ended
         self._answered_s = 0.0
         # Whether the parser has nothing of a request, and uvicorn's own code none that it began.
         self._between = True
@@ -85,7 +86,7 @@ class DirectProtocol(HttpToolsProtocol):
         """A request begins, before or after the last one was answered."""
         if self._asked is not None:
             self._short.flush()
-        self._reading, self._between = True, False
+        self._reading, self._head_due, self._between = True, True, False
         self._begun += 1
         self.url, self._held, self._parts, self._call = b"", [], [], None
 
@@ -95,6 +96,7 @@ class DirectProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """The headers are there: whether this is a usual Predict."""
+        self._head_due = False
         if self.parser.get_method() == b"POST" and self._plain():
             self._call = self._short.call_of(self.url)
         if self._call is None:
@@ -153,7 +155,7 @@ class DirectProtocol(HttpToolsProtocol):
             return False
         self._reading = False
         now_ns = time.perf_counter_ns()
-        timing = Timing(queue_ns=-now_ns, deadline_ns=now_ns + int(self._short.timeout_s * 1e9))
+        timing = Timing(queue_ns=-now_ns, deadline_ns=self._short.deadline_ns(now_ns))
         self._asked = Asked(call, body, timing)
         self._short.add(self, self._asked, pace)
         return True
@@ -182,7 +184,11 @@ class DirectProtocol(HttpToolsProtocol):
             self._end()
 
     def shutdown(self) -> None:
-        """The server ends: what is in flight is answered, and what is asked a moment later too."""
+        """The server ends: what is in flight is answered, and what is asked a moment later too.
+
+        A request whose head is there has all the time of the drain for its body. Who has not sent that much by then has
+        asked for nothing: half a line must not keep the server from its end.
+        """
         if self._answering():
             self.cycle.keep_alive = False
         self.loop.call_later(self._short.linger_s, self._end)
@@ -191,5 +197,5 @@ class DirectProtocol(HttpToolsProtocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _end(self) -> None:
-        if not self._answering() and not self._reading and self._asked is None:
+        if not self._answering() and self._asked is None and (self._head_due or not self._reading):
             self.transport.close()

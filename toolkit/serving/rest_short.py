@@ -48,7 +48,7 @@ class ShortCalls:
 
     Args:
         headers: sent with every answer.
-        timeout_s: when a request is given up.
+        timeout_s: when a request is given up; None never gives one up.
         inline: whether any may be answered here; not where requests are gathered into batches.
         linger_s: how long a connection on which nothing is asked stays open once the server ends: who asks just then is
             answered, and told to close, where it would otherwise find its connection reset.
@@ -57,7 +57,7 @@ class ShortCalls:
     calls: RestCalls
     paces: Paces
     headers: tuple[tuple[str, str], ...] = ()
-    timeout_s: float = 30.0
+    timeout_s: float | None = 30.0
     inline: bool = True
     linger_s: float = 0.3
     draining: bool = False
@@ -91,6 +91,10 @@ class ShortCalls:
             if len(self.heads) >= _HEADS_KEPT:
                 self.heads.clear()
             self.heads[block] = head
+
+    def deadline_ns(self, now_ns: int) -> int | None:
+        """When a request that arrives now is given up."""
+        return None if self.timeout_s is None else now_ns + int(self.timeout_s * 1e9)
 
     def pace_of(self, call: RestCall, body: bytes) -> Pace:
         """How long it takes: what is asked of the same version and signature in about as many bytes takes alike."""

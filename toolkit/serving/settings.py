@@ -72,10 +72,12 @@ def settings_of(values: Mapping[str, Any], models: Sequence[ModelConfig] | None 
         ToolkitError: a value or a file makes no sense; nothing was started.
     """
     flags = _Flags(defaults() | dict(values))
+    for flag in FLAGS:
+        flag.check(flags.values[flag.field])
     tls = TlsFile(Path(flags.text("ssl_config_file"))) if flags.text("ssl_config_file") else None
     if tls is not None:
         tls.current()
-    message_bytes = min(_MAX_MESSAGE_BYTES, int(flags.number("max_message_mb") * _MB))
+    message_bytes = int(min(_MAX_MESSAGE_BYTES, flags.number("max_message_mb") * _MB))
     queue, inline = int(flags.number("max_queue")), not flags.on("enable_batching")
     return Settings(
         models=models if models is not None else read_models(flags),
@@ -84,8 +86,8 @@ def settings_of(values: Mapping[str, Any], models: Sequence[ModelConfig] | None 
         rpc=_rpc(flags, tls),
         rest=_rest(flags, tls),
         transport=_transport(flags.text("transport")),
-        rpc_capacity=Capacity(max(1, int(flags.number("grpc_max_threads"))), queue, message_bytes, inline),
-        rest_capacity=Capacity(max(1, int(flags.number("rest_api_num_threads"))), queue, message_bytes, inline),
+        rpc_capacity=Capacity(int(flags.number("grpc_max_threads")), queue, message_bytes, inline),
+        rest_capacity=Capacity(int(flags.number("rest_api_num_threads")), queue, message_bytes, inline),
         scheme=_scheme(flags),
         per_model_batching=flags.on("enable_per_model_batching_parameters"),
         check_methods=flags.on("enable_signature_method_name_check"),
@@ -217,7 +219,8 @@ def _rest(flags: _Flags, tls: TlsFile | None) -> RestListening | None:
         port=int(port),
         tls=tls,
         cors=flags.on("rest_api_enable_cors_support"),
-        timeout_s=flags.number("rest_api_timeout_in_ms") / 1e3,
+        # As in the real server, which sets a time-out only above 0 (HttpRestApiHandler's constructor).
+        timeout_s=flags.number("rest_api_timeout_in_ms") / 1e3 if flags.number("rest_api_timeout_in_ms") > 0 else None,
         metrics_path=monitoring.path if monitoring.enable else None,
     )
 

@@ -6,6 +6,7 @@ import ssl
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from toolkit.errors import ToolkitError, UsageError
 from toolkit.wire.settings import TlsConfig, read_tls
@@ -35,6 +36,7 @@ class TlsFile:
         try:
             config = read_tls(self._text())
             context_of(config)
+            self._check(config)
         except (ToolkitError, OSError, ssl.SSLError, ValueError) as error:
             if self._config is None:
                 raise UsageError(
@@ -42,11 +44,20 @@ class TlsFile:
                     hint='write server_key: "…" server_cert: "…" as PEM; for mutual TLS custom_ca and client_verify',
                 ) from error
             if stamp != self._told:
-                log.warning("%s was replaced by what is not usable, the old certificate goes on: %s", self.path, error)
+                # Without a traceback: it is a file that is wrong.
+                log.error("%s was replaced by what is not usable, the old one goes on: %s", self.path, error)  # noqa: TRY400
             self._told = stamp
             return self._config
         self._config, self._stamp = config, stamp
         return config
+
+    def _check(self, config: TlsConfig) -> None:
+        # gRPC decides once, when it opens its port, whether clients need a certificate. Taking the rest of such a file
+        # would look as if it were enforced.
+        if self._config is not None and config.client_verify != self._config.client_verify:
+            raise UsageError(
+                f"client_verify: {str(config.client_verify).lower()} is taken up by a restart only", hint="restart it"
+            )
 
     def _look(self) -> _Stamp | None:
         try:
@@ -82,14 +93,27 @@ def context_of(config: TlsConfig) -> ssl.SSLContext:
 
 def live_context(tls: TlsFile) -> ssl.SSLContext:
     """A context whose every handshake takes the file as it is then."""
-    front = context_of(tls.current())
-    made = {"config": tls.current(), "context": front}
+    return _LiveContext(tls)
 
-    def choose(connection: ssl.SSLSocket | ssl.SSLObject, _: str | None, __: ssl.SSLContext) -> None:
-        config = tls.current()
-        if config is not made["config"]:
-            made["config"], made["context"] = config, context_of(config)
-        connection.context = made["context"]  # type: ignore[assignment]
 
-    front.sni_callback = choose
-    return front
+class _LiveContext(ssl.SSLContext):
+    """Hands every connection to a context of what the file says.
+
+    A connection that changes its context in the midst of the handshake (sni_callback) keeps what the first one said of
+    client certificates, and resumes sessions that the first one's authority vouched for.
+    """
+
+    def __new__(cls, tls: TlsFile) -> "_LiveContext":
+        """A context for servers."""
+        return super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
+
+    def __init__(self, tls: TlsFile) -> None:
+        self._tls, self._config = tls, tls.current()
+        self._made = context_of(self._config)
+
+    def wrap_bio(self, *args: Any, **options: Any) -> ssl.SSLObject:
+        """What a connection speaks through; asyncio and uvloop make all of theirs with it."""
+        config = self._tls.current()
+        if config is not self._config:
+            self._config, self._made = config, context_of(config)
+        return self._made.wrap_bio(*args, **options)
