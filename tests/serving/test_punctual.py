@@ -1,11 +1,13 @@
 """A request that would be answered too late is refused before it costs work, and only then."""
 
+import gc
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tests.serving.fakes import FakeServable
 from tests.serving.running import SIGNATURES, TARGET
 from toolkit.core.tensors import Outputs
 from toolkit.errors import Fault, ServingError
@@ -16,7 +18,6 @@ from toolkit.serving.timing import Timing
 from toolkit.wire.plans import Plan
 
 MS = 1_000_000
-_NOBODY: Any = None  # no servable is looked at
 PLAN = Plan(SIGNATURES["serving_default"], {"x": np.ones((1, 2), np.float32)}, ("y",))
 
 
@@ -27,7 +28,7 @@ class Clockwork:
     now_ns: int = 0
     takes_ms: float = 0.0
     runs: int = 0
-    lease: Lease = field(default_factory=lambda: Lease(TARGET, 1, _NOBODY))
+    lease: Lease = field(default_factory=lambda: Lease(TARGET, 1, FakeServable(Path("1"))))
 
     def __call__(self) -> int:
         return self.now_ns
@@ -84,3 +85,14 @@ def test_without_a_deadline_nothing_is_refused() -> None:
     for _ in range(3):
         ask(runs, inner, None)
     assert inner.runs == 3
+
+
+def test_what_was_measured_of_a_version_goes_with_it_and_is_no_other_ones() -> None:
+    inner = Clockwork(takes_ms=500)
+    runs = PunctualRuns(inner, inner)
+    ask(runs, inner, None)
+    inner.lease = Lease(TARGET, 1, FakeServable(Path("1")))  # loaded anew, and faster
+    inner.takes_ms = 1
+    ask(runs, inner, left_ms=100)
+    gc.collect()
+    assert len(runs._paces) == 1

@@ -91,8 +91,9 @@ class BatchedRuns:
         return request.answer(timing)
 
     def bind(self, lease: Lease, plan: Plan) -> Run:
-        """Runs plans that differ from this one in their values alone."""
-        return lambda feed, timing: self.run(lease, replace(plan, feed=feed), timing)
+        """Runs plans that differ from this one in their values alone; keeps none of these values."""
+        shape = replace(plan, feed={})
+        return lambda feed, timing: self.run(lease, replace(shape, feed=feed), timing)
 
     def stop(self, timeout_s: float = 5.0) -> None:
         """Runs what waits, at once, and ends the threads."""

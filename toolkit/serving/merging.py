@@ -31,7 +31,7 @@ class Merged:
     """What runs requests of one form together.
 
     Args:
-        plan: of one of them by itself.
+        plan: of one of them by itself, without its feed: that is views of a whole request.
         bind: gives what runs plans that are shaped like this one.
         rows: of each.
     """
@@ -87,4 +87,4 @@ def merged_of(runs: Binds | None, lease: Lease, plan: Plan) -> Merged | None:
     # Inputs of different lengths are no batch; the model has the words for that.
     if len(rows) != 1 or not 0 < 2 * min(rows) <= MOST_ROWS:
         return None
-    return Merged(plan, partial(runs.bind, lease), rows.pop())
+    return Merged(replace(plan, feed={}), partial(runs.bind, lease), rows.pop())

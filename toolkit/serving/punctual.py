@@ -3,10 +3,12 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 from toolkit.core.tensors import Feed, Outputs
 from toolkit.serving.engine import Run, Runs
 from toolkit.serving.library import Lease
+from toolkit.serving.servables import Servable
 from toolkit.serving.timing import Timing
 from toolkit.wire import wording
 from toolkit.wire.plans import Plan
@@ -47,7 +49,8 @@ class PunctualRuns:
 
     inner: Runs
     clock: Callable[[], int] = time.perf_counter_ns
-    _paces: dict[tuple[str, int, str], _Pace] = field(default_factory=dict)
+    # What was measured of a version goes with it.
+    _paces: WeakKeyDictionary[Servable, dict[str, _Pace]] = field(default_factory=WeakKeyDictionary)
 
     def run(self, lease: Lease, plan: Plan, timing: Timing) -> Outputs:
         """The outputs that the plan fetches.
@@ -60,7 +63,7 @@ class PunctualRuns:
     def bind(self, lease: Lease, plan: Plan) -> Run:
         """The same for plans that differ from this one in their values alone."""
         run, clock = self.inner.bind(lease, plan), self.clock
-        pace = self._paces.setdefault((lease.target.model, lease.version, plan.signature.name), _Pace())
+        pace = self._paces.setdefault(lease.servable, {}).setdefault(plan.signature.name, _Pace())
 
         def punctually(feed: Feed, timing: Timing) -> Outputs:
             if timing.deadline_ns is not None:
