@@ -16,6 +16,7 @@ _STYLE = """
 .tfx .wide { overflow-x: auto; }
 .tfx th, .tfx td { padding: 3px 10px; border-bottom: 1px solid var(--rule); text-align: left; white-space: nowrap; }
 .tfx .right { text-align: right; }
+.tfx td:last-child:not(.right) { white-space: normal; }
 .tfx .note, .tfx .facts { color: var(--soft); font-size: 13px; }
 .tfx svg { width: 100%; max-width: 860px; font-size: 12px; }
 .tfx svg text { fill: var(--ink); } .tfx .small { font-size: 10.5px; fill: var(--soft); }
