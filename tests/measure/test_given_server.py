@@ -10,10 +10,13 @@ from threading import Thread
 import pytest
 
 from tests.measure.test_session import TINY
+from tests.serving.authority import Authority, write_ssl_config
 from toolkit.building.catalog import resolve
 from toolkit.building.isolate import Isolated
 from toolkit.building.pipeline import Options, build_bundle
 from toolkit.core.artifact import read_manifest
+from toolkit.errors import UnavailableError
+from toolkit.measure.bench import BenchRequest, _Target
 from toolkit.measure.measurement import Status
 from toolkit.measure.opening import OpenPath
 from toolkit.measure.plan import Source, Task, Threads
@@ -21,6 +24,7 @@ from toolkit.measure.server import given_server
 from toolkit.measure.session import Session
 from toolkit.serving.embedded import ServeRequest, Serving, serve
 from toolkit.serving.timing import Timing
+from toolkit.wire.endpoints import Reach
 
 COUNTER = """
     import tensorflow as tf
@@ -103,6 +107,26 @@ def test_a_server_behind_a_plain_proxy_is_measured_through_it(
     least = 28 * 28 * 4 * min(len(found.samples_ns) for found in session.measurements)
     assert of_grpc[0] > least, "every call went through it"
     assert of_rest[0] > least
+
+
+def test_a_server_behind_tls_is_reached_with_its_authority_and_with_no_other(
+    shipped: Callable[[str], Path], root: Path, serving: Callable[..., Serving], tmp_path: Path
+) -> None:
+    trusted, stranger = Authority.make(tmp_path, "trusted"), Authority.make(tmp_path, "stranger")
+    bundle = shipped("mlp")
+    config = write_ssl_config(tmp_path / "ssl.config", trusted.sign("server"), trusted.own.cert, verify=True)
+    running = serving(bundle, runtime="onnx", ssl_config_file=str(config))
+    assert running.grpc is not None
+    assert running.rest is not None
+    own = trusted.sign("client")
+    target = _Target(bundle, read_manifest(bundle), Source("mlp", root))
+    for path, server in (("grpc", f"grpcs://{running.grpc.address}"), ("rest", f"https://{running.rest.address}")):
+        request = BenchRequest(("mlp",), paths=(path,), server=server, reach=Reach(trusted.own.cert, own.cert, own.key))
+        with ExitStack() as stack:
+            (asked,) = (found for found in target.tasks(request, stack)[0] if found.url)
+        assert OpenPath(asked).problem() == ""
+        with pytest.raises(UnavailableError, match="does not answer"):
+            OpenPath(replace(asked, reach=replace(request.reach, tls_ca=stranger.own.cert)))
 
 
 @contextmanager
