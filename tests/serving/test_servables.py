@@ -161,6 +161,14 @@ def test_a_bare_saved_model_was_proven_for_no_other_runtime(runtime: str) -> Non
     assert found.value.fault is Fault.PRECONDITION
 
 
+@pytest.mark.parametrize("runtime", ["onnx", "fastest", "graph"])
+def test_nor_was_a_bare_tflite_model(tmp_path: Path, runtime: str) -> None:
+    (tmp_path / "model.tflite").write_bytes(b"is not read")
+    with pytest.raises(ServingError, match=f"bare model.tflite: nothing was proven for --runtime {runtime}") as found:
+        load_servable(tmp_path, Loading(runtime))
+    assert found.value.fault is Fault.PRECONDITION
+
+
 @pytest.fixture
 def both_files(shipped: Callable[[str], Path], tmp_path: Path) -> Path:
     """A directory with a SavedModel and a model.tflite, as TensorFlow Serving may find it."""
@@ -171,11 +179,12 @@ def both_files(shipped: Callable[[str], Path], tmp_path: Path) -> Path:
 
 
 def test_a_tflite_model_answers_where_it_is_preferred_or_alone(both_files: Path) -> None:
-    image = {"image": np.zeros((2, 28, 28), np.float32)}
+    image = np.zeros((2, 28, 28), np.float32)
     answers = []
     for loading in (Loading(), Loading(prefer_tflite=True)):
         servable = load_servable(both_files, loading)
-        answers.append((servable.artifact, next(iter(servable.run("serving_default", image).values()))))
+        feed = dict.fromkeys(servable.signatures["serving_default"].inputs, image)
+        answers.append((servable.artifact, next(iter(servable.run("serving_default", feed).values()))))
         servable.close()
     (both_files / "saved_model.pb").unlink()
     servable = load_servable(both_files, Loading())

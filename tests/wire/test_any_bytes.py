@@ -28,6 +28,7 @@ from toolkit.wire import (
 from toolkit.wire.json_reader import read_json
 from toolkit.wire.messages import Target
 from toolkit.wire.signatures import ServedSignature
+from toolkit.wire.tflite_signatures import read_tflite
 
 DATA = Path(__file__).resolve().parents[1] / "golden" / "data"
 TARGET = Target("m")
@@ -103,6 +104,12 @@ def names(decoders: list[Decoder]) -> list[Any]:
 def test_grpc_bytes(decode: Decoder, body: bytes) -> None:
     error = refusal(lambda: decode(body))
     assert error is None or (isinstance(error, WireError) and rpc.status_of(error).code)
+
+
+@given(body=st.binary(max_size=60) | broken([path.read_bytes() for path in DATA.rglob("model.tflite")]))
+def test_a_tflite_file_has_signatures_or_is_refused(body: bytes) -> None:
+    error = refusal(lambda: read_tflite(body))
+    assert error is None or rpc.status_of(error).code
 
 
 @pytest.mark.parametrize("decode", names(REST_DECODERS))

@@ -3,7 +3,7 @@
 import importlib
 import pkgutil
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
@@ -22,6 +22,14 @@ MODEL, TRACED = "model", "traced"
 
 
 @dataclass(frozen=True)
+class Tensors:
+    """What a signature's inputs and outputs are called inside the file."""
+
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Opening:
     """What a runtime is asked to open.
 
@@ -33,6 +41,7 @@ class Opening:
         inter_threads: operations at the same time, where a runtime knows that; None is as many as `threads`.
         url: where a server answers, for a runtime that asks one.
         traced: the model itself, for a runtime that runs no file.
+        tensors: the file's own names of what is asked, where the signature is not one of the file's.
     """
 
     path: Path
@@ -42,6 +51,7 @@ class Opening:
     url: str = ""
     traced: TracedModel | None = None
     inter_threads: int | None = None
+    tensors: Tensors | None = None
 
 
 def _no_faults(_: Opening) -> Sequence[str]:

@@ -1,15 +1,20 @@
-"""Runs a TFLite flatbuffer in LiteRT, addressing tensors by signature name."""
+"""Runs a TFLite flatbuffer in LiteRT, addressing tensors by signature name, or by their own."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from toolkit.core.plugins import Opening, Runtime
+import numpy as np
+
+from toolkit.core.plugins import Opening, Runtime, Tensors
 from toolkit.core.runner import FunctionRunner, Runner
 from toolkit.core.tensors import Feed, Outputs, Signature, TensorSpec, dtype_name
 from toolkit.errors import CatalogError, Fault, ParityError, RunError, UnavailableError, nearest
 from toolkit.runtimes.inprocess.quantized import edges_of, with_float_edges
 from toolkit.runtimes.split.joined import joined
+from toolkit.wire import tflite_wording
 
 
 def open_runner(opening: Opening) -> AbstractContextManager[Runner]:
@@ -19,8 +24,11 @@ def open_runner(opening: Opening) -> AbstractContextManager[Runner]:
 
 @contextmanager
 def open_file(opening: Opening) -> Iterator[Runner]:
-    """A Runner over `ai_edge_litert.interpreter.Interpreter` and its signature runner."""
+    """A Runner over `ai_edge_litert.interpreter.Interpreter`: its signature runner, or tensors by their names."""
     interpreter = _interpreter(opening)
+    if opening.tensors is not None:
+        yield FunctionRunner("tflite", opening.signature, _by_tensors(interpreter, opening.tensors))
+        return
     known = interpreter.get_signature_list()
     key = opening.signature_name if opening.signature_name in known else next(iter(known), None)
     if key is None:
@@ -34,24 +42,79 @@ def open_file(opening: Opening) -> Iterator[Runner]:
     inputs, outputs = call.get_input_details(), call.get_output_details()
     signature = Signature(_specs(inputs), _specs(outputs), opening.signature.method)
 
+    def anew(feed: Feed) -> Outputs:
+        return dict(call(**feed))
+
     def fail(error: Exception) -> RunError:
         reason = str(error).splitlines()[0]
         message = f"LiteRT cannot run {opening.path.name}: {reason}"
         return RunError(message, hint="check the shapes of the feed", fault=Fault.INVALID)
 
-    runner = FunctionRunner("tflite", signature, _function(call, fail))
+    graph = _Graph(call._interpreter_wrapper, call._subgraph_index, dict(call._inputs), dict(call._outputs), anew)
+    runner = FunctionRunner("tflite", signature, _function(graph, fail))
     wanted = opening.signature
     yield with_float_edges(runner, edges_of(inputs, wanted.inputs), edges_of(outputs, wanted.outputs))
 
 
-def _function(call: Any, fail: Callable[[Exception], RunError]) -> Callable[[Feed], Outputs]:
-    """Calls a signature; again with the shapes of its last call without resizing and allocating anew.
+@dataclass(frozen=True)
+class _Graph:
+    """One graph of an open file.
+
+    Args:
+        wrapper: LiteRT's own interpreter, below its Python class.
+        index: which graph.
+        inputs: name to the number of the tensor.
+        anew: a call that resizes and allocates.
+    """
+
+    wrapper: Any
+    index: int
+    inputs: Mapping[str, int]
+    outputs: Mapping[str, int]
+    anew: Callable[[Feed], Outputs]
+
+
+def _by_tensors(interpreter: Any, tensors: Tensors) -> Callable[[Feed], Outputs]:
+    """Calls the first graph, and says what TensorFlow Serving says where that goes wrong."""
+    takes = {detail["name"]: detail["index"] for detail in interpreter.get_input_details()}
+    gives = {detail["name"]: detail["index"] for detail in interpreter.get_output_details()}
+    inputs = {name: takes[tensor] for name, tensor in tensors.inputs.items()}
+    outputs = {name: gives[tensor] for name, tensor in tensors.outputs.items()}
+    wrapper = interpreter._interpreter  # what signature runners call too; the class around it counts who holds it
+
+    def anew(feed: Feed) -> Outputs:
+        for name, array in feed.items():
+            with _saying(partial(tflite_wording.cannot_resize, tensors.inputs[name], array.nbytes)):
+                wrapper.ResizeInputTensor(inputs[name], np.array(array.shape, np.int32), False, 0)
+        with _saying(tflite_wording.cannot_allocate):
+            wrapper.AllocateTensors(0)
+        for name, array in feed.items():
+            wrapper.SetTensor(inputs[name], array, 0)
+        wrapper.Invoke(0)
+        return {name: wrapper.GetTensor(index, 0) for name, index in outputs.items()}
+
+    with _saying(tflite_wording.cannot_allocate):  # a file whose ops are not known here must not load
+        wrapper.AllocateTensors(0)
+    return _function(_Graph(wrapper, 0, inputs, outputs, anew), lambda error: tflite_wording.cannot_invoke(str(error)))
+
+
+@contextmanager
+def _saying(what: Callable[[str], RunError]) -> Iterator[None]:
+    """Says what failed in TensorFlow Serving's words."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        raise what(str(error)) from error
+
+
+def _function(graph: _Graph, fail: Callable[[Exception], RunError]) -> Callable[[Feed], Outputs]:
+    """Calls a graph; again with the shapes of its last call without resizing and allocating anew.
 
     The public call does both every time, which costs a small model more than its computation.
     """
-    wrapper, graph = call._interpreter_wrapper, call._subgraph_index
-    set_tensor, invoke, get_tensor = wrapper.SetTensor, wrapper.Invoke, wrapper.GetTensor
-    inputs, outputs = dict(call._inputs), tuple(call._outputs)
+    at, call_anew = graph.index, graph.anew
+    set_tensor, invoke, get_tensor = graph.wrapper.SetTensor, graph.wrapper.Invoke, graph.wrapper.GetTensor
+    inputs, outputs = graph.inputs, tuple(graph.outputs.items())
     shapes: dict[str, tuple[int, ...]] | None = None
 
     def run(feed: Feed) -> Outputs:
@@ -61,16 +124,16 @@ def _function(call: Any, fail: Callable[[Exception], RunError]) -> Callable[[Fee
             for name, array in feed.items():
                 if shapes.get(name) != array.shape:
                     return anew(feed)
-                set_tensor(inputs[name], array, graph)
-            invoke(graph)
-            return {name: get_tensor(index, graph) for name, index in outputs}
+                set_tensor(inputs[name], array, at)
+            invoke(at)
+            return {name: get_tensor(index, at) for name, index in outputs}
         except (RuntimeError, ValueError) as error:
             raise fail(error) from error
 
     def anew(feed: Feed) -> Outputs:
         nonlocal shapes
         shapes = None
-        found = dict(call(**feed))
+        found = call_anew(feed)
         shapes = {name: array.shape for name, array in feed.items()}
         return found
 
@@ -103,7 +166,8 @@ def _interpreter(opening: Opening) -> Any:
         return Interpreter(model_path=str(opening.path), num_threads=opening.threads)
     except (RuntimeError, ValueError) as error:
         raise ParityError(
-            f"{opening.path} does not open in LiteRT: {str(error).splitlines()[0]}", hint="build the bundle again"
+            f"{opening.path} does not open in LiteRT: {str(error).splitlines()[0]}",
+            hint="build the bundle again" if opening.tensors is None else "is it a whole file?",
         ) from error
 
 

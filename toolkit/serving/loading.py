@@ -55,7 +55,8 @@ class Loader:
         """
         if directory.is_file():
             raise lifecycle_wording.version_is_a_file(name, version, str(directory))
-        saved = next((path for path in (directory, directory / "saved_model") if (path / SAVED_MODEL).is_file()), None)
+        places = (directory, directory / "saved_model")
+        home = next((path for path in places if (path / SAVED_MODEL).is_file()), directory)
         if not self.allow_unsafe:
             # Not the one SavedModel alone: what a format lacks is a small one beside its files, and runs with them.
             for graph in sorted(directory.rglob(SAVED_MODEL)):
@@ -64,7 +65,7 @@ class Loader:
         servable = self._open(directory)
         try:
             servable.batching = own
-            count = warm_up(servable, saved, self.iterations) if self.warm_up and saved is not None else 0
+            count = warm_up(servable, home, self.iterations) if self.warm_up else 0
         except BaseException:
             servable.close()
             raise

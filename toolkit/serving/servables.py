@@ -12,12 +12,13 @@ from toolkit.core.artifact import MANIFEST, Artifact, Manifest
 from toolkit.core.plugins import FORMATS, RUNTIMES, Opening, Runtime
 from toolkit.core.runner import Runner
 from toolkit.core.tensors import Feed, Outputs, Signature
-from toolkit.errors import Fault, ServingError, ToolkitError, UnavailableError, nearest
+from toolkit.errors import Fault, ServingError, ToolkitError, UnavailableError, WireError, nearest
 from toolkit.serving.rows import rows_alone
 from toolkit.verifying.bundle import check_files
 from toolkit.wire import lifecycle_wording as wording
 from toolkit.wire.settings import BatchingParameters
 from toolkit.wire.signatures import ServedSignature, read_saved_model, write_signature
+from toolkit.wire.tflite_signatures import read_tflite
 
 SAVED_MODEL = "saved_model.pb"
 TFLITE_FILE = "model.tflite"
@@ -149,6 +150,7 @@ class OpenedServable:
     loading: Loading
     batching: BatchingParameters | None = None
     rows_alone: Container[str] = ()
+    by_tensors: bool = False  # the signatures are not the file's own: they name its tensors
     _stack: ExitStack = field(default_factory=ExitStack)
     _pools: dict[str, _Pool] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -171,6 +173,7 @@ class OpenedServable:
                     signature,
                     Signature({}) if self.runtime.name == "saved_model" else self.signatures[signature].as_signature(),
                     self.loading.threads,
+                    tensors=self.signatures[signature].tensors() if self.by_tensors else None,
                 )
                 count = 1 if self.runtime.concurrent else self.loading.runners
                 runners = [self._stack.enter_context(self.runtime.open(opening)) for _ in range(count)]
@@ -192,14 +195,12 @@ def load_servable(directory: Path, loading: Loading, *, allow_lossy: bool = Fals
     if (directory / MANIFEST).is_file():
         servable = _from_bundle(directory, loading, allow_lossy=allow_lossy)
     elif (directory / TFLITE_FILE).is_file() and (loading.prefer_tflite or not (directory / SAVED_MODEL).is_file()):
+        if loading.runtime not in ("saved_model", "tflite"):
+            raise wording.nothing_proven(str(directory), "model.tflite", loading.runtime)
         servable = _from_tflite(directory / TFLITE_FILE, loading)
     elif (directory / SAVED_MODEL).is_file():
         if loading.runtime != "saved_model":
-            raise ServingError(
-                f"{directory} is a bare SavedModel: nothing was proven for --runtime {loading.runtime}",
-                hint="serve a bundle of `tfx-export build`, or leave --runtime out",
-                fault=Fault.PRECONDITION,
-            )
+            raise wording.nothing_proven(str(directory), "SavedModel", loading.runtime)
         signatures = read_saved_model((directory / SAVED_MODEL).read_bytes())
         servable = _opened("saved_model", "saved_model", signatures, dict.fromkeys(signatures, directory), loading)
     else:
@@ -278,17 +279,13 @@ def _bundle_signatures(directory: Path, manifest: Manifest, names: Sequence[str]
 
 
 def _from_tflite(path: Path, loading: Loading) -> OpenedServable:
-    from ai_edge_litert.interpreter import Interpreter
-
     try:
-        names = list(Interpreter(model_path=str(path)).get_signature_list())
-    except (RuntimeError, ValueError) as error:
-        raise ServingError(f"{path} does not open: {error}", hint="is it a whole file?", fault=Fault.INVALID) from error
-    signatures = {}
-    for name in names:
-        with RUNTIMES.load("tflite").open(Opening(path, name, Signature({}))) as runner:
-            signatures[name] = write_signature(name, runner.signature)
-    return _opened("tflite", "tflite", signatures, dict.fromkeys(names, path), loading)
+        signatures = read_tflite(path.read_bytes())
+    except WireError as error:
+        raise ServingError(f"{path} does not open: {error.message}", hint=error.hint, fault=Fault.INVALID) from error
+    servable = _opened("tflite", "tflite", signatures, dict.fromkeys(signatures, path), loading)
+    servable.by_tensors = True
+    return servable
 
 
 def _opened(

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from toolkit.core.plugins import Tensors
 from toolkit.core.tensors import METHODS, Shape, Signature, TensorSpec
 from toolkit.errors import WireError
 from toolkit.wire import protos
@@ -71,6 +72,11 @@ class ServedSignature:
             outputs={name: _spec(name, info) for name, info in self.outputs.items()},
             method=METHOD_WORDS.get(self.method, METHODS[0]),
         )
+
+    def tensors(self) -> Tensors:
+        """Which tensor of the model each name stands for."""
+        inputs, outputs = ({name: info.name for name, info in side.items()} for side in (self.inputs, self.outputs))
+        return Tensors(inputs, outputs)
 
 
 def read_signature(name: str, proto: Message) -> ServedSignature:
