@@ -1,16 +1,19 @@
 """A Predict on grpcio's core: what is known of it, and the operations that answer it."""
 
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from grpc._cython import cygrpc
 
-from toolkit.serving.metrics import Metrics
+from toolkit.serving.callers import Caller
 from toolkit.serving.paces import Pace
 from toolkit.serving.rpc_calls import Asked, RpcAnswer
-from toolkit.wire import rpc, wording
+from toolkit.serving.timing import Timing
+from toolkit.wire.codes import Code
+from toolkit.wire.rpc import RpcStatus
 
 NO_FLAGS = 0
 _HEADERS = cygrpc.SendInitialMetadataOperation((), NO_FLAGS)
@@ -50,12 +53,27 @@ class Call:
     pooled: Pooled | None = None
 
 
+@dataclass(eq=False, slots=True)
+class OtherCall(Call):
+    """One of another method than Predict; as the tag of an operation, it awaits its message."""
+
+    method: str = ""
+    caller: Caller = field(default_factory=Caller)
+
+
 @dataclass(slots=True)
 class Step:
     """What to do when the core reports: the tag of an operation."""
 
     go: Callable[[Call], None]
     call: Call
+
+
+def nothing_sent(call: Call, method: str) -> RpcAnswer:
+    """The answer for a caller that ended its half of a call without a message, in grpcio's words."""
+    details = f'"{method}" requires exactly one request message.'
+    timing = Timing(queue_ns=time.perf_counter_ns() - call.arrived_ns)
+    return RpcAnswer(b"", RpcStatus(Code.UNIMPLEMENTED, details), timing.as_metadata())
 
 
 def operations(answer: RpcAnswer) -> tuple[Any, ...]:
@@ -65,9 +83,3 @@ def operations(answer: RpcAnswer) -> tuple[Any, ...]:
         return _HEADERS, sent, cygrpc.SendStatusFromServerOperation(answer.metadata, 0, b"", NO_FLAGS)
     code, details = int(answer.status.code), answer.status.details.encode(errors="backslashreplace")
     return _HEADERS, cygrpc.SendStatusFromServerOperation(answer.metadata, code, details, NO_FLAGS)
-
-
-def too_late(metrics: Metrics) -> RpcAnswer:
-    """The answer for a caller whose deadline has passed."""
-    metrics.refuse("GRPC", "deadline passed")
-    return RpcAnswer(b"", rpc.status_of(wording.deadline_cannot_be_met(0, 0)), ())

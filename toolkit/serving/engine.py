@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from toolkit.core.tensors import Feed, Outputs
-from toolkit.errors import ToolkitError
+from toolkit.serving.callers import Caller
 from toolkit.serving.library import Lease, Library
 from toolkit.serving.merging import Merged, merged_of
 from toolkit.serving.servables import first_answer
@@ -278,7 +278,7 @@ class Engine:
         """The states of a model's versions."""
         return self.library.status(target)
 
-    def reload(self, request: ReloadRequest, timeout_s: float | None = None) -> None:
+    def reload(self, request: ReloadRequest, timeout_s: float | None = None, caller: Caller | None = None) -> None:
         """Serve another list of models; returns when the new ones answer. A refused list changes nothing.
 
         Raises:
@@ -287,11 +287,13 @@ class Engine:
         if request.models is None:
             raise lifecycle_wording.config_kind_unsupported()
         configs.check_models(request.models)
-        self.apply(request.models, timeout_s)
+        self.apply(request.models, timeout_s, caller)
 
-    def apply(self, models: Sequence[ModelConfig], timeout_s: float | None = None) -> None:
+    def apply(
+        self, models: Sequence[ModelConfig], timeout_s: float | None = None, caller: Caller | None = None
+    ) -> None:
         """Serve these models and wait for the new ones."""
         fresh = self.library.reconfigure(models)
-        failures: Mapping[tuple[str, int], ToolkitError] = self.library.wait_until_settled(fresh, timeout_s)
+        failures = self.library.wait_until_settled(fresh, timeout_s, caller)
         if failures:
             raise lifecycle_wording.not_available(failures, start=False)

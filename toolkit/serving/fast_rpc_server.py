@@ -1,13 +1,12 @@
 """gRPC one level below grpcio's servicer API: Predict is answered on the thread that polls, a long one on the pool.
 
 The servicer API hands every call from the polling thread to a pool and back, which costs several times what a small
-model does. Here the polling thread itself reads and answers a Predict whose kind was short before. Everything else
-(other methods, streams, health, reflection, TLS) goes through grpcio's own code. It leans on parts of grpcio that are
-not public, so transports.py asks `self_check` before it takes this one.
+model does. Here the polling thread itself reads and answers a Predict whose kind was short before, and reads the other
+methods of TensorFlow Serving. Everything else (streams, health, reflection, TLS) goes through grpcio's own code. It
+leans on parts of grpcio that are not public, so transports.py asks `self_check` before it takes this one.
 """
 
 import logging
-import math
 import threading
 import time
 from collections.abc import Sequence
@@ -17,18 +16,19 @@ from typing import Any
 from grpc import _server as grpcio
 from grpc._cython import cygrpc
 
-from toolkit.serving.core_calls import NO_FLAGS, Call, Step, operations, too_late
+from toolkit.serving.core_calls import NO_FLAGS, Call, OtherCall, Step, nothing_sent, operations
 from toolkit.serving.core_listener import polled_sockets
 from toolkit.serving.crowd_polling import CrowdPolling
 from toolkit.serving.eager_polling import EagerPolling
+from toolkit.serving.other_calls import Core, OtherArrival, OtherCalls
 from toolkit.serving.paces import Paces
 from toolkit.serving.pooled_calls import PooledCalls
-from toolkit.serving.rpc_calls import RETRY_HINT, Asked, RpcAnswer
+from toolkit.serving.rpc_calls import Asked, RpcAnswer, refused, too_late
 from toolkit.serving.rpc_server import RpcServer
 from toolkit.serving.short_calls import Short, ShortCalls
 from toolkit.serving.timing import Timing
-from toolkit.wire import rpc, wording
-from toolkit.wire.codes import Code
+from toolkit.serving.transport import deadline_of
+from toolkit.wire import rpc
 
 log = logging.getLogger(__name__)
 # Calls that the core may hand over without being asked again; a burst needs no round trip for each.
@@ -38,7 +38,6 @@ _ASKED_AHEAD, _ASKED_AT_LEAST = 32, 16
 _TAKEN_TOGETHER = 256
 _STARTED = grpcio._ServerStage.STARTED
 _AT_ONCE = 0.0
-_NOTHING_SENT = rpc.RpcStatus(Code.UNIMPLEMENTED, f'"{rpc.PREDICT}" requires exactly one request message.')
 
 
 class _Arrival:
@@ -65,6 +64,8 @@ class FastRpcServer(RpcServer):
         self._unread = 0  # those among them whose message is awaited
         self._arrival, self._answered = _Arrival(), _Answered()
         self._pooled = PooledCalls(self._running, self.calls, self.capacity.inline, self._ended)
+        core = Core(self._state.server, self._state.completion_queue, lambda: self._state.stage is _STARTED)
+        self._others = OtherCalls(core, self.calls, self.pool_for)
         self._crowd: CrowdPolling | None = None
         if polled_sockets():
             sockets = cygrpc.CompletionQueue()
@@ -79,11 +80,9 @@ class FastRpcServer(RpcServer):
             state.stage = grpcio._ServerStage.STARTED
             # Keeps grpcio from ending the core while it still reports of our calls.
             state.due.add(self._arrival)
-            for method in state.registered_method_handlers:
-                # Health and reflection come as methods that the core knows by name.
-                grpcio._request_registered_call(state, method)
             grpcio._request_call(state)
         self._ask()
+        self._others.ask()
         if self._crowd is not None:
             self._crowd.start()
         threading.Thread(target=self._poll, name="rpc-poll", daemon=True).start()
@@ -131,7 +130,7 @@ class FastRpcServer(RpcServer):
         now_ns, usual = time.perf_counter_ns(), []
         for call, pace in group:
             if call.asked is None or (call.deadline_ns is not None and call.deadline_ns <= now_ns):
-                self._finish(call, too_late(self.calls.metrics))
+                self._finish(call, too_late(self.calls.metrics, Timing(queue_ns=now_ns - call.arrived_ns)))
             else:
                 usual.append((call, call.asked, pace))
         answers = self.calls.answer_together([asked for _, asked, _ in usual])
@@ -155,9 +154,13 @@ class FastRpcServer(RpcServer):
                 self._arrived(event)
         elif kind is Step:
             tag.go(tag.call)
+        elif kind is OtherCall:
+            self._others.received(event.batch_operations[0].message(), tag)
+        elif kind is OtherArrival:
+            self._others.arrived(event)
         else:
             return not grpcio._process_event_and_continue(self._state, event)
-        return not self._open and not self._asked and self._end()
+        return not self._open and not self._asked and self._others.idle and self._end()
 
     def _ended(self) -> None:
         """The core has reported all that there is of a call."""
@@ -172,17 +175,13 @@ class FastRpcServer(RpcServer):
             return bool(grpcio._stop_serving(state))
 
     def _arrived(self, event: Any) -> None:
-        now_ns, deadline_ns = time.perf_counter_ns(), None
+        now_ns = time.perf_counter_ns()
         if self._asked < _ASKED_AT_LEAST:
             self._ask()  # else once the answer is sent, when nobody waits for it
-        deadline_s = event.call_details.deadline
-        if deadline_s != math.inf:
-            deadline_ns = now_ns + int((deadline_s - time.time()) * 1e9)
-        call = Call(event.call, now_ns, deadline_ns)
+        call = Call(event.call, now_ns, deadline_of(event.call_details.deadline - time.time(), now_ns))
         self._open += 1
         if self._unread + len(self._short) + self._running.held >= self._limit:
-            self.calls.metrics.refuse("GRPC", "queue full")
-            self._finish(call, RpcAnswer(b"", rpc.status_of(wording.threads_exhausted()), RETRY_HINT))
+            self._finish(call, refused(self.calls.metrics))
             return
         self._unread += 1
         call.core.start_server_batch((cygrpc.ReceiveMessageOperation(NO_FLAGS),), call)
@@ -190,7 +189,7 @@ class FastRpcServer(RpcServer):
     def _received(self, body: bytes | None, call: Call) -> None:
         self._unread -= 1
         if body is None:
-            self._finish(call, RpcAnswer(b"", _NOTHING_SENT, ()))
+            self._finish(call, nothing_sent(call, rpc.PREDICT))
             return
         started_ns = time.perf_counter_ns()
         form = self.calls.reader.read(body)

@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 from grpc._cython import cygrpc
 
-from toolkit.serving.core_calls import NO_FLAGS, Call, Pooled, Step, operations, too_late
+from toolkit.serving.core_calls import NO_FLAGS, Call, Pooled, Step, operations
 from toolkit.serving.engine import Prepared
 from toolkit.serving.flags import CORES
 from toolkit.serving.lanes import Lane
 from toolkit.serving.paces import Pace
 from toolkit.serving.pool import BoundedPool
-from toolkit.serving.rpc_calls import Answering, RpcAnswer
+from toolkit.serving.rpc_calls import Answering, RpcAnswer, too_late
 from toolkit.serving.timing import Timing
 from toolkit.wire import rpc
 
@@ -78,7 +78,7 @@ class PooledCalls:
         usual: list[Call] = []
         for call in calls:
             if call.deadline_ns is not None and call.deadline_ns <= now_ns:
-                yield call, too_late(self.calls.metrics)
+                yield call, too_late(self.calls.metrics, Timing(queue_ns=now_ns - call.arrived_ns))
             elif call.asked is not None:
                 usual.append(call)
             else:

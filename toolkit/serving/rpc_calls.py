@@ -2,20 +2,22 @@
 
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from toolkit.errors import Fault, ServingError, ToolkitError
+from toolkit.serving.callers import Caller
 from toolkit.serving.engine import Engine, Prepared
 from toolkit.serving.merging import Merged
 from toolkit.serving.metrics import Metrics, Observation
+from toolkit.serving.rpc_methods import METHOD_NAMES, METHODS, MethodCall
 from toolkit.serving.timing import Timing
-from toolkit.wire import rpc, rpc_examples, rpc_models
+from toolkit.wire import rpc, wording
 from toolkit.wire.codes import Code
 from toolkit.wire.fast_answers import PredictWriter
 from toolkit.wire.fast_predict import Form, PredictReader
-from toolkit.wire.messages import MultiRequest, PredictResponse
+from toolkit.wire.messages import PredictResponse
 from toolkit.wire.rpc import RpcStatus
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,18 @@ class RpcAnswer(NamedTuple):
     metadata: tuple[tuple[str, str], ...]
 
 
+def too_late(metrics: Metrics, timing: Timing) -> RpcAnswer:
+    """The answer for a caller whose deadline has passed."""
+    metrics.refuse("GRPC", "deadline passed")
+    return RpcAnswer(b"", rpc.status_of(wording.deadline_cannot_be_met(0, 0)), timing.as_metadata())
+
+
+def refused(metrics: Metrics) -> RpcAnswer:
+    """The answer for a call past the queue, which has not waited at all."""
+    metrics.refuse("GRPC", "queue full")
+    return RpcAnswer(b"", rpc.status_of(wording.threads_exhausted()), (*Timing().as_metadata(), *RETRY_HINT))
+
+
 class Answering(Protocol):
     """What a transport asks."""
 
@@ -46,8 +60,8 @@ class Answering(Protocol):
     def knows(self, method: str) -> bool:
         """Whether there is such a method."""
 
-    def answer(self, method: str, body: bytes, timing: Timing, form: Form | None = None) -> RpcAnswer:
-        """What a call is answered with; never raises. A transport may have found a Predict's form already."""
+    def answer(self, method: str, body: bytes, timing: Timing, caller: Caller | None = None) -> RpcAnswer:
+        """What a call is answered with; never raises. A reload waits for models no longer than its caller does."""
 
     def answer_together(self, calls: "Sequence[Asked]") -> list[RpcAnswer]:
         """What several Predicts are answered with, in their order; never raises."""
@@ -74,18 +88,6 @@ class Asked:
     together: int = 1
 
 
-@dataclass(slots=True)
-class _Call:
-    """One call while it is answered; the model is known once the request is read."""
-
-    calls: "RpcCalls"
-    engine: Engine
-    body: bytes
-    timing: Timing
-    form: Form | None
-    model: str = ""
-
-
 @dataclass(frozen=True)
 class RpcCalls:
     """The methods of PredictionService and ModelService.
@@ -100,18 +102,32 @@ class RpcCalls:
     reader: PredictReader = field(default_factory=PredictReader)
     writer: PredictWriter = field(default_factory=PredictWriter)
 
-    def answer(self, method: str, body: bytes, timing: Timing, form: Form | None = None) -> RpcAnswer:
-        """What a call is answered with; never raises. A transport may have found a Predict's form already."""
+    def answer(self, method: str, body: bytes, timing: Timing, caller: Caller | None = None) -> RpcAnswer:
+        """What a call is answered with; never raises. A reload waits for models no longer than its caller does."""
         started_ns = time.perf_counter_ns()
-        call = _Call(self, self.engine, body, timing, form)
+        call = MethodCall(self.engine, body, timing, caller)
         found, status = b"", None
         try:
-            found = _METHODS[method](call)
+            found = self._predict(call) if method == rpc.PREDICT else METHODS[method](call)
         except Exception as error:  # noqa: BLE001  # one request must not end the server
             status = _status_of(method, error)
         code = Code.OK if status is None else status.code
         seen = Observation(call.model, METHOD_NAMES[method], "GRPC", code, time.perf_counter_ns() - started_ns)
         return self._answer(found, status, seen, timing)
+
+    def _predict(self, call: MethodCall) -> bytes:
+        timing = call.timing
+        with timing.phase("parse"):
+            form = self.reader.read(call.body)
+        if form is not None:
+            call.model = form.target.model
+            response = call.engine.run(call.engine.prepare_form(form, call.body, timing), timing)
+        else:
+            with timing.phase("parse"):
+                request = rpc.decode_predict_request(call.body)
+            call.model = request.target.model
+            response = call.engine.predict(request, timing)
+        return self.written(response, timing)
 
     def answer_together(self, calls: Sequence[Asked]) -> list[RpcAnswer]:
         """What several Predicts are answered with, in their order; never raises.
@@ -195,7 +211,7 @@ class RpcCalls:
     @staticmethod
     def knows(method: str) -> bool:
         """Whether this is one of the methods."""
-        return method in _METHODS
+        return method in METHOD_NAMES
 
 
 def _alike(calls: Sequence[Asked], now_ns: int) -> Iterator[tuple[Merged, Sequence[Asked]]]:
@@ -220,81 +236,3 @@ def _status_of(method: str, error: Exception) -> RpcStatus:
     # Its client must learn the cause.
     log.error("%s", method, exc_info=error)
     return rpc.status_of(ServingError(f"{type(error).__name__}: {error}", hint="see the log", fault=Fault.INTERNAL))
-
-
-def _predict(call: _Call) -> bytes:
-    calls, timing, form = call.calls, call.timing, call.form
-    if form is None:
-        with timing.phase("parse"):
-            form = calls.reader.read(call.body)
-    if form is None:
-        with timing.phase("parse"):
-            request = rpc.decode_predict_request(call.body)
-        call.model = request.target.model
-        response = call.engine.predict(request, timing)
-    else:
-        call.model = form.target.model
-        response = call.engine.run(call.engine.prepare_form(form, call.body, timing), timing)
-    return calls.written(response, timing)
-
-
-def _classify(call: _Call) -> bytes:
-    with call.timing.phase("parse"):
-        request = rpc_examples.decode_classify_request(call.body)
-    call.model = request.target.model
-    response = call.engine.classify(request, call.timing)
-    with call.timing.phase("encode"):
-        return rpc_examples.encode_classify_response(response)
-
-
-def _regress(call: _Call) -> bytes:
-    with call.timing.phase("parse"):
-        request = rpc_examples.decode_regress_request(call.body)
-    call.model = request.target.model
-    response = call.engine.regress(request, call.timing)
-    with call.timing.phase("encode"):
-        return rpc_examples.encode_regress_response(response)
-
-
-def _multi(call: _Call) -> bytes:
-    with call.timing.phase("parse"):
-        request: MultiRequest = rpc_examples.decode_multi_request(call.body)
-    call.model = request.tasks[0].target.model if request.tasks else ""
-    response = call.engine.multi_inference(request, call.timing)
-    with call.timing.phase("encode"):
-        return rpc_examples.encode_multi_response(response)
-
-
-def _metadata(call: _Call) -> bytes:
-    request = rpc_models.decode_metadata_request(call.body)
-    call.model = request.target.model
-    return rpc_models.encode_metadata_response(*call.engine.metadata(request))
-
-
-def _status(call: _Call) -> bytes:
-    target = rpc_models.decode_status_request(call.body)
-    call.model = target.model
-    return rpc_models.encode_status_response(call.engine.status(target))
-
-
-def _reload(call: _Call) -> bytes:
-    request = rpc_models.decode_reload_request(call.body)
-    deadline_ns = call.timing.deadline_ns
-    # A model may never come; a caller that is gone must not keep a thread.
-    left_s = None if deadline_ns is None else max(0.0, (deadline_ns - time.perf_counter_ns()) / 1e9)
-    call.engine.reload(request, left_s)
-    return rpc_models.encode_reload_response(None, {})
-
-
-_METHODS: Mapping[str, Callable[[_Call], bytes]] = {
-    rpc.PREDICT: _predict,
-    rpc.CLASSIFY: _classify,
-    rpc.REGRESS: _regress,
-    rpc.MULTI_INFERENCE: _multi,
-    rpc.GET_MODEL_METADATA: _metadata,
-    rpc.GET_MODEL_STATUS: _status,
-    rpc.RELOAD_CONFIG: _reload,
-}
-METHOD_NAMES = {method: method.rpartition("/")[2] for method in _METHODS}
-# Those that run a model, and so wait for a thread; the others are answered though all of these are taken.
-RUNNING = frozenset({rpc.PREDICT, rpc.CLASSIFY, rpc.REGRESS, rpc.MULTI_INFERENCE})

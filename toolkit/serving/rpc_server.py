@@ -9,20 +9,24 @@ from typing import Any
 
 import grpc
 
+from toolkit.serving.callers import Caller
 from toolkit.serving.pool import BoundedPool
-from toolkit.serving.rpc_calls import RETRY_HINT, RUNNING, Answering
+from toolkit.serving.rpc_calls import Answering, RpcAnswer, refused, too_late
+from toolkit.serving.rpc_methods import RUNNING
 from toolkit.serving.timing import Timing
 from toolkit.serving.tls import TlsFile
-from toolkit.serving.transport import Capacity, cannot_listen
-from toolkit.wire import rpc, wording
+from toolkit.serving.transport import Capacity, cannot_listen, cannot_listen_on_path, deadline_of, why_not_bound
+from toolkit.wire import rpc
 from toolkit.wire.codes import Code
 from toolkit.wire.settings import TlsConfig
 
 _STATUS = {Code(status.value[0]): status for status in grpc.StatusCode}
-# Reloads wait for models, and reflection streams stay open: threads of their own, made when they are needed.
-_PATIENT_THREADS = 64
-_PROMPT_THREADS = 2
+# Threads of their own, made when they are needed, for reloads, which wait for models, and for what is answered at once.
+# On this transport grpcio keeps a thread for a call whose message has not come: of these there are many.
+_PATIENT_THREADS = _PROMPT_THREADS = 64
+_REFUSING_THREADS = 2  # they read nothing, so nothing keeps them
 _UNBOUNDED = 2**31 - 1
+_UNIMPLEMENTED = RpcAnswer(b"", rpc.RpcStatus(Code.UNIMPLEMENTED, ""), ())
 # A picture comes in one frame, not in seven: 3 % less CPU (docs/performance.md).
 _FRAME_BYTES = 2**18
 
@@ -57,8 +61,9 @@ class RpcServer:
     def __post_init__(self) -> None:
         capacity = self.capacity
         self._running = BoundedPool(capacity.threads, capacity.max_queue, "rpc")
-        self._patient = ThreadPoolExecutor(_PATIENT_THREADS, thread_name_prefix="rpc-patient")
-        self._prompt = ThreadPoolExecutor(_PROMPT_THREADS, thread_name_prefix="rpc-prompt")
+        self._patient = BoundedPool(_PATIENT_THREADS, _UNBOUNDED, "rpc-patient")
+        self._prompt = BoundedPool(_PROMPT_THREADS, _UNBOUNDED, "rpc-prompt")
+        self._refusing = ThreadPoolExecutor(_REFUSING_THREADS, thread_name_prefix="rpc-refusing")
         arguments = {
             "grpc.so_reuseport": 0,
             "grpc.http2.max_frame_size": _FRAME_BYTES,
@@ -68,30 +73,32 @@ class RpcServer:
             "grpc.server.max_pending_requests": _UNBOUNDED,
             "grpc.server.max_pending_requests_hard_limit": _UNBOUNDED,
         } | dict(self.listening.arguments)
-        self._server = grpc.server(self._patient, options=list(arguments.items()))
+        self._server = grpc.server(self._refusing, options=list(arguments.items()))
         self._server.add_generic_rpc_handlers((_Methods(self),))
-        self._health = _add_services(self._server, health=self.listening.health)
-        self._server.add_generic_rpc_handlers((_Unknown(self._prompt),))
+        self._services = _services(self._server, with_health=self.listening.health)
+        self._server.add_generic_rpc_handlers((_Unknown(self._refusing),))
         self.calls.metrics.gauge("tfx_grpc_held", "gRPC requests running or waiting.", lambda: self.held)
         self._bind()
 
     def _bind(self) -> None:
         listening = self.listening
         if listening.port is not None:
-            self.port = self._add_port(f"{_bracketed(listening.host)}:{listening.port}", listening.port)
+            host, port = listening.host, listening.port
+            try:
+                self.port = self._add_port(f"{_bracketed(host)}:{port}")
+            except RuntimeError as error:
+                raise cannot_listen(host, port, why_not_bound((host, port))) from error
         if listening.socket_path is not None:
-            self._add_port(f"unix:{listening.socket_path}", 0)
+            try:
+                self._add_port(f"unix:{listening.socket_path}")
+            except RuntimeError as error:
+                raise cannot_listen_on_path(listening.socket_path, why_not_bound(str(listening.socket_path))) from error
 
-    def _add_port(self, address: str, port: int) -> int:
-        listening = self.listening
-        try:
-            if listening.tls is None:
-                return int(self._server.add_insecure_port(address))
-            return int(self._server.add_secure_port(address, _credentials(listening.tls)))
-        except RuntimeError as error:
-            raise cannot_listen(
-                listening.host, port, "the port is taken, or the address is not this machine's"
-            ) from error
+    def _add_port(self, address: str) -> int:
+        tls = self.listening.tls
+        if tls is None:
+            return int(self._server.add_insecure_port(address))
+        return int(self._server.add_secure_port(address, _credentials(tls)))
 
     @property
     def held(self) -> int:
@@ -103,23 +110,26 @@ class RpcServer:
         self._server.start()
 
     def stop(self, grace_s: float) -> None:
-        """Takes nothing new and finishes what is in flight."""
-        if self._health is not None:
-            self._health.enter_graceful_shutdown()
-        self._server.stop(grace_s).wait()
-        for pool in (self._running, self._prompt, self._patient):
+        """Takes nothing new and finishes what is in flight; streams, which have no end of their own, are ended."""
+        self._services.drain()
+        stopped = self._server.stop(grace_s)
+        # Only now: a client that watches would watch again at once.
+        self._services.end_streams()
+        stopped.wait()
+        for pool in (self._running, self._prompt, self._patient, self._refusing):
             pool.shutdown(wait=False, cancel_futures=True)
+        self._services.stop()
 
-    def pool_for(self, method: str) -> ThreadPoolExecutor | None:
-        """The threads that a method runs on; None where none will be free in time."""
-        if method not in RUNNING:
-            return self._patient if method == rpc.RELOAD_CONFIG else self._prompt
-        return None if self._running.full else self._running
+    def pool_for(self, method: str) -> BoundedPool:
+        """The threads that a method runs on."""
+        if method in RUNNING:
+            return self._running
+        return self._patient if method == rpc.RELOAD_CONFIG else self._prompt
 
     @property
-    def prompt(self) -> ThreadPoolExecutor:
+    def refusing(self) -> ThreadPoolExecutor:
         """Threads that are never taken for long."""
-        return self._prompt
+        return self._refusing
 
 
 def _bracketed(host: str) -> str:
@@ -135,32 +145,21 @@ class _Methods(grpc.GenericRpcHandler):
         method = handler_call_details.method
         if not self.server.calls.knows(method):
             return None
-        pool = self.server.pool_for(method)
-        if pool is None:
-            self.server.calls.metrics.refuse("GRPC", "queue full")
-            return grpc.unary_unary_rpc_method_handler(_Refusal(self.server.prompt))
-        return grpc.unary_unary_rpc_method_handler(_Answering(pool, self.server.calls, method, time.perf_counter_ns()))
+        pool, calls = self.server.pool_for(method), self.server.calls
+        if pool.full:
+            return grpc.stream_unary_rpc_method_handler(_Refusal(self.server.refusing, refused(calls.metrics)))
+        return grpc.unary_unary_rpc_method_handler(_Answering(pool, calls, method, time.perf_counter_ns()))
 
 
 @dataclass(frozen=True)
 class _Unknown(grpc.GenericRpcHandler):
     """Answers what no service answers without a word, as the real server does."""
 
-    prompt: ThreadPoolExecutor
+    refusing: ThreadPoolExecutor
 
     def service(self, _: Any) -> Any:
         """The same for every method; it reads no message, of whatever kind the call is."""
-        return grpc.stream_unary_rpc_method_handler(_Unimplemented(self.prompt))
-
-
-@dataclass(frozen=True, slots=True)
-class _Unimplemented:
-    experimental_thread_pool: ThreadPoolExecutor
-
-    def __call__(self, _: Any, context: Any) -> bytes:
-        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
-        context.set_details("")
-        return b""
+        return grpc.stream_unary_rpc_method_handler(_Refusal(self.refusing, _UNIMPLEMENTED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,33 +173,39 @@ class _Answering:
 
     def __call__(self, body: bytes, context: Any) -> bytes:
         now_ns = time.perf_counter_ns()
-        left_s = context.time_remaining()
-        deadline_ns = None if left_s is None else now_ns + int(left_s * 1e9)
+        deadline_ns = deadline_of(context.time_remaining(), now_ns)
         timing = Timing(queue_ns=now_ns - self.arrived_ns, deadline_ns=deadline_ns)
         if deadline_ns is not None and deadline_ns <= now_ns:
-            self.calls.metrics.refuse("GRPC", "deadline passed")
-            status = rpc.status_of(wording.deadline_cannot_be_met(0, 0))
-            context.abort(_STATUS[status.code], status.details)
-        answer = self.calls.answer(self.method, body, timing)
-        context.set_trailing_metadata(answer.metadata)
-        if answer.status is not None:
-            context.set_code(_STATUS[answer.status.code])
-            context.set_details(answer.status.details)
-        return answer.body
+            return _sent(too_late(self.calls.metrics, timing), context)
+        return _sent(self.calls.answer(self.method, body, timing, self._caller(context)), context)
+
+    def _caller(self, context: Any) -> Caller | None:
+        if self.method != rpc.RELOAD_CONFIG:
+            return None
+        caller = Caller()
+        # It waits only once it knows whether the caller has gone: also where that was before this line.
+        caller.gone = not context.add_callback(caller.leave)
+        return caller
 
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """Refuses a call at once, with a hint when to come again."""
+    """Refuses a call at once; reads none of it, or one that is never sent whole would keep the thread."""
 
     experimental_thread_pool: ThreadPoolExecutor
+    answer: RpcAnswer
 
-    def __call__(self, _: bytes, context: Any) -> bytes:
-        status = rpc.status_of(wording.threads_exhausted())
-        context.set_trailing_metadata(RETRY_HINT)
-        context.set_code(_STATUS[status.code])
-        context.set_details(status.details)
-        return b""
+    def __call__(self, _: Any, context: Any) -> bytes:
+        return _sent(self.answer, context)
+
+
+def _sent(answer: RpcAnswer, context: Any) -> bytes:
+    """The body, once grpcio knows the rest."""
+    context.set_trailing_metadata(answer.metadata)
+    if answer.status is not None:
+        context.set_code(_STATUS[answer.status.code])
+        context.set_details(answer.status.details)
+    return answer.body
 
 
 def _credentials(tls: TlsFile) -> Any:
@@ -222,9 +227,8 @@ def _certificates(config: TlsConfig) -> Any:
     return grpc.ssl_server_certificate_configuration([pair], config.custom_ca.encode() or None)
 
 
-def _add_services(server: Any, *, health: bool) -> Any:
-    """Adds reflection and, where asked for, health; gives the health servicer."""
-    from toolkit.serving.rpc_services import add_health, add_reflection  # late: they are small, but not needed to bind
+def _services(server: Any, *, with_health: bool) -> Any:
+    """Reflection and, where asked for, health."""
+    from toolkit.serving.rpc_services import Services  # late: they are small, but not needed to bind
 
-    add_reflection(server)
-    return add_health(server) if health else None
+    return Services(server, with_health=with_health)

@@ -10,6 +10,7 @@ from typing import Any
 import grpc
 
 from toolkit.core.selfcheck import Say, fault_in_time
+from toolkit.serving.callers import Caller
 from toolkit.serving.metrics import Metrics
 from toolkit.serving.rpc_calls import Answering, Asked, RpcAnswer
 from toolkit.serving.rpc_server import RpcListening, RpcServer
@@ -101,7 +102,7 @@ class _Echo:
         """Whether there is such a method."""
         return method != "/unknown/Method"
 
-    def answer(self, method: str, body: bytes, timing: Timing, form: Form | None = None) -> RpcAnswer:
+    def answer(self, method: str, body: bytes, timing: Timing, caller: Caller | None = None) -> RpcAnswer:
         """The same bytes."""
         timing.artifact = "echo"
         return RpcAnswer(body, None, timing.as_metadata())

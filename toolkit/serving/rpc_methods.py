@@ -1,0 +1,87 @@
+"""The methods of PredictionService and ModelService but Predict: a request's bytes to an answer's."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from toolkit.serving.callers import Caller
+from toolkit.serving.engine import Engine
+from toolkit.serving.timing import Timing
+from toolkit.wire import rpc, rpc_examples, rpc_models
+from toolkit.wire.messages import MultiRequest
+
+
+@dataclass(slots=True)
+class MethodCall:
+    """One call while it is answered; the model is known once the request is read.
+
+    Args:
+        caller: who asks, where a transport knows when that one goes.
+    """
+
+    engine: Engine
+    body: bytes
+    timing: Timing
+    caller: Caller | None = None
+    model: str = ""
+
+
+def _classify(call: MethodCall) -> bytes:
+    with call.timing.phase("parse"):
+        request = rpc_examples.decode_classify_request(call.body)
+    call.model = request.target.model
+    response = call.engine.classify(request, call.timing)
+    with call.timing.phase("encode"):
+        return rpc_examples.encode_classify_response(response)
+
+
+def _regress(call: MethodCall) -> bytes:
+    with call.timing.phase("parse"):
+        request = rpc_examples.decode_regress_request(call.body)
+    call.model = request.target.model
+    response = call.engine.regress(request, call.timing)
+    with call.timing.phase("encode"):
+        return rpc_examples.encode_regress_response(response)
+
+
+def _multi(call: MethodCall) -> bytes:
+    with call.timing.phase("parse"):
+        request: MultiRequest = rpc_examples.decode_multi_request(call.body)
+    call.model = request.tasks[0].target.model if request.tasks else ""
+    response = call.engine.multi_inference(request, call.timing)
+    with call.timing.phase("encode"):
+        return rpc_examples.encode_multi_response(response)
+
+
+def _metadata(call: MethodCall) -> bytes:
+    request = rpc_models.decode_metadata_request(call.body)
+    call.model = request.target.model
+    return rpc_models.encode_metadata_response(*call.engine.metadata(request))
+
+
+def _status(call: MethodCall) -> bytes:
+    target = rpc_models.decode_status_request(call.body)
+    call.model = target.model
+    return rpc_models.encode_status_response(call.engine.status(target))
+
+
+def _reload(call: MethodCall) -> bytes:
+    request = rpc_models.decode_reload_request(call.body)
+    deadline_ns = call.timing.deadline_ns
+    # A model may never come; a caller that is gone must not keep a thread.
+    left_s = None if deadline_ns is None else max(0.0, (deadline_ns - time.perf_counter_ns()) / 1e9)
+    call.engine.reload(request, left_s, call.caller)
+    return rpc_models.encode_reload_response(None, {})
+
+
+METHODS: Mapping[str, Callable[[MethodCall], bytes]] = {
+    rpc.CLASSIFY: _classify,
+    rpc.REGRESS: _regress,
+    rpc.MULTI_INFERENCE: _multi,
+    rpc.GET_MODEL_METADATA: _metadata,
+    rpc.GET_MODEL_STATUS: _status,
+    rpc.RELOAD_CONFIG: _reload,
+}
+METHOD_NAMES = {method: method.rpartition("/")[2] for method in (rpc.PREDICT, *METHODS)}
+# Those that run a model, and so wait for a thread; the others are answered though all of these are taken.
+RUNNING = frozenset({rpc.PREDICT, rpc.CLASSIFY, rpc.REGRESS, rpc.MULTI_INFERENCE})
