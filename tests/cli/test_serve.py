@@ -82,26 +82,84 @@ OFFICIAL_CLIENT = """
 import sys
 import grpc
 import tensorflow as tf
-from tensorflow_serving.apis import get_model_status_pb2, model_service_pb2_grpc
-from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
+from tensorflow_serving.apis import classification_pb2, get_model_metadata_pb2, get_model_status_pb2
+from tensorflow_serving.apis import inference_pb2, model_management_pb2, model_service_pb2_grpc
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc, regression_pb2
 
 channel = grpc.insecure_channel(f"127.0.0.1:{sys.argv[1]}")
+predictions = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+models = model_service_pb2_grpc.ModelServiceStub(channel)
 request = predict_pb2.PredictRequest()
 request.model_spec.name = "hp2"
 request.inputs["x"].CopyFrom(tf.make_tensor_proto([1.0, 2.0, 5.0]))
-answer = prediction_service_pb2_grpc.PredictionServiceStub(channel).Predict(request, 60)
+answer = predictions.Predict(request, 60)
 print(tf.make_ndarray(answer.outputs["y"]).tolist(), answer.model_spec.version.value)
+
 status = get_model_status_pb2.GetModelStatusRequest()
 status.model_spec.name = "hp2"
-found = model_service_pb2_grpc.ModelServiceStub(channel).GetModelStatus(status, 60)
+found = models.GetModelStatus(status, 60)
 print([(one.version, one.state) for one in found.model_version_status])
+
+
+def asked(request, signature):
+    request.model_spec.name, request.model_spec.signature_name = "hp2", signature
+    for value in (1.0, 2.0):
+        request.input.example_list.examples.add().features.feature["x"].float_list.value.append(value)
+    return request
+
+
+answer = predictions.Classify(asked(classification_pb2.ClassificationRequest(), "classify_x_to_y"), 60)
+print([[one.score for one in each.classes] for each in answer.result.classifications])
+answer = predictions.Regress(asked(regression_pb2.RegressionRequest(), "regress_x_to_y"), 60)
+print([each.value for each in answer.result.regressions])
+
+request = inference_pb2.MultiInferenceRequest()
+for method, signature in (("regress", "regress_x_to_y"), ("classify", "classify_x_to_y")):
+    task = request.tasks.add(method_name=f"tensorflow/serving/{method}")
+    task.model_spec.name, task.model_spec.signature_name = "hp2", signature
+request.input.example_list.examples.add().features.feature["x"].float_list.value.append(5.0)
+first, second = predictions.MultiInference(request, 60).results
+print(first.regression_result.regressions[0].value, second.classification_result.classifications[0].classes[0].score)
+
+request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=["signature_def"])
+request.model_spec.name = "hp2"
+answer = predictions.GetModelMetadata(request, 60)
+signatures = get_model_metadata_pb2.SignatureDefMap()
+answer.metadata["signature_def"].Unpack(signatures)
+print("classify_x_to_y" in signatures.signature_def, answer.model_spec.version.value)
+
+config = model_management_pb2.ReloadConfigRequest()
+for name in ("hp2", "again"):
+    config.config.model_config_list.config.add(name=name, base_path=sys.argv[2], model_platform="tensorflow")
+print(models.HandleReloadConfigRequest(config, 60).status.error_code)
+request = predict_pb2.PredictRequest()
+request.model_spec.name = "again"
+request.inputs["x"].CopyFrom(tf.make_tensor_proto([8.0]))
+print(tf.make_ndarray(predictions.Predict(request, 60).outputs["y"]).tolist())
+del config.config.model_config_list.config[1]
+print(models.HandleReloadConfigRequest(config, 60).status.error_code)
+try:
+    predictions.Predict(request, 60)
+except grpc.RpcError as error:
+    print(error.code().name)
 """
 
 
-def test_the_official_client_is_answered(served: Server, root: Path) -> None:
-    words = [sys.executable, "-c", OFFICIAL_CLIENT, str(served.ready["grpc_port"])]
-    done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
-    assert done.stdout.splitlines() == ["[2.5, 3.0, 4.5] 123", "[(123, 30)]"]
+def test_the_official_client_is_answered_in_every_call(served: Server, root: Path) -> None:
+    words = [sys.executable, "-c", OFFICIAL_CLIENT, str(served.ready["grpc_port"]), str(HP2)]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert done.stdout.splitlines() == [
+        "[2.5, 3.0, 4.5] 123",
+        "[(123, 30)]",
+        "[[2.5], [3.0]]",
+        "[2.5, 3.0]",
+        "4.5 4.5",
+        "True 123",
+        "0",
+        "[6.0]",
+        "0",
+        "NOT_FOUND",
+    ], done.stderr
 
 
 def test_curl_is_answered(served: Server) -> None:
@@ -190,6 +248,7 @@ def test_one_bad_model_keeps_no_other_from_serving_but_with_strict_start(root: P
         (["nothere"], "there is no model 'nothere'", "known: "),
         (["mlp", "--model_base_path=/m"], "both say what to serve", "leave one out"),
         ([], "Both server_options.model_base_path and", "--model_config_file"),
+        (["--model_base_path=gs://bucket/m"], "only local directories are served", "give its local path"),
     ],
 )
 def test_what_makes_no_sense_is_one_line_with_a_hint(words: list[str], error: str, hint: str, root: Path) -> None:
@@ -200,6 +259,25 @@ def test_what_makes_no_sense_is_one_line_with_a_hint(words: list[str], error: st
     assert error in first
     assert re.match(r"hint: ", second)
     assert hint in second
+
+
+@pytest.mark.parametrize(
+    ("flag", "hint"),
+    [
+        ("--max-queue=-100", "hint: give at least 0; the default is 1000"),
+        ("--max-message-mb=0", "hint: give at least 0.001; the default is 2047"),
+        ("--max-message-mb=-5", "hint: give at least 0.001; the default is 2047"),
+    ],
+)
+def test_a_number_that_makes_no_sense_names_its_flag_and_what_to_give(flag: str, hint: str, root: Path) -> None:
+    code, said = refused(root, "--model_base_path=/m", flag)
+    assert (code, said.splitlines()) == (2, [f"error: {flag} makes no sense", hint])
+
+
+def test_a_flag_in_vain_beside_others_is_a_warning(root: Path) -> None:
+    _, said = refused(root, "nothere", "--model_name=m", "--enable_per_model_batching_parameters")
+    assert "warning: --model_name changes nothing here: TARGET names what is served\n" in said
+    assert "--enable_per_model_batching_parameters changes nothing here: nothing is batched without" in said
 
 
 def test_a_flag_without_meaning_here_is_a_warning(root: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from toolkit.errors import ServingError, ToolkitError, UsageError
 from toolkit.serving.flags import OWN, TENSORFLOW_SERVING, Kind, channel_arguments, explicit_bools
+from toolkit.serving.loading import Loader
 from toolkit.serving.settings import read_config_file, settings_of
 from toolkit.wire.messages import Keep, ModelConfig
 
@@ -135,3 +136,20 @@ def test_units_are_those_of_the_flags() -> None:
     assert (settings.rest.timeout_s, settings.lifecycle.retry_interval_s) == (1.5, 0.25)
     assert (settings.lifecycle.poll_wait_s, settings.rpc_capacity.max_message_bytes) == (3, 2_500_000)
     assert settings.rpc.port is None
+
+
+@pytest.mark.parametrize(
+    ("given", "threads"),
+    [
+        ({}, 1),
+        ({"tensorflow_session_parallelism": 3, "tensorflow_intra_op_parallelism": 2}, 3),
+        ({"tensorflow_intra_op_parallelism": 2}, 2),
+    ],
+)
+def test_threads_of_a_call_are_those_that_the_help_tells(given: dict[str, int], threads: int) -> None:
+    loader = settings_of(given, MODELS).loader
+    assert isinstance(loader, Loader)
+    assert loader.loading.threads == threads
+    told = {flag.name: flag.help for flag in TENSORFLOW_SERVING}
+    assert "0 is one" in told["tensorflow_session_parallelism"]
+    assert told["tensorflow_intra_op_parallelism"] == "The same, where that one is 0."

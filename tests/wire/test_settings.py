@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from toolkit.errors import ServingError, UsageError, WireError
+from toolkit.errors import Fault, ServingError, UsageError, WireError
 from toolkit.wire import configs, settings
 from toolkit.wire.endpoints import is_url, parse_url
 from toolkit.wire.messages import Keep, ModelConfig, Protocol, Target, VersionPolicy
@@ -86,7 +86,14 @@ def test_a_list_of_models_is_refused(models: list[ModelConfig], message: str) ->
 
 
 def test_a_list_of_models_is_accepted() -> None:
-    configs.check_models([ModelConfig("a", "/a"), ModelConfig("", "gs://b/c"), ModelConfig("d", "/d", "", 1)])
+    configs.check_models([ModelConfig("a", "/a"), ModelConfig("", "file:///b/c"), ModelConfig("d", "/d", "", 1)])
+
+
+@pytest.mark.parametrize("place", ["gs://b/m", "s3://b/m", "hdfs://n/m", "file://host/m"])
+def test_a_place_that_is_not_on_this_machine_is_refused_and_not_waited_for(place: str) -> None:
+    with pytest.raises(ServingError, match="only local directories are served") as caught:
+        configs.check_models([ModelConfig("m", place)])
+    assert caught.value.fault is Fault.INVALID
 
 
 def test_monitoring_has_a_usual_path() -> None:

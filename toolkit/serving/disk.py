@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterable
 from pathlib import Path
 
+from toolkit.wire.configs import LOCAL
 from toolkit.wire.messages import Keep, ModelConfig, VersionPolicy
 
 log = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ def wanted_on_disk(config: ModelConfig) -> dict[int, Path] | None:
 
 def directory_of(base_path: str) -> Path:
     """The directory that a model's base path names: an absolute path, or a file:// URI."""
-    return Path(base_path.removeprefix("file://"))
+    return Path(base_path.removeprefix(LOCAL))
 
 
 def versions_on_disk(base_path: Path) -> dict[int, Path] | None:

@@ -10,6 +10,7 @@ from toolkit.wire.protos import Message
 
 TENSORFLOW = "tensorflow"
 _TENSORFLOW_TYPE = 1
+LOCAL = "file://"
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9.]*://")
 
 
@@ -89,6 +90,8 @@ def fill_models(proto: Message, models: Sequence[ModelConfig]) -> None:
 def check_models(models: Sequence[ModelConfig], platforms: Sequence[str] = (TENSORFLOW,)) -> None:
     """Refuses a list of models that the real server refuses, for the same reason and in the same order.
 
+    Then, as ours, places that only the real server reaches: it would be waited for what nobody looks for.
+
     Raises:
         ServingError: in the server's words.
     """
@@ -104,6 +107,9 @@ def check_models(models: Sequence[ModelConfig], platforms: Sequence[str] = (TENS
         platform = platform_of(model)
         if platform not in platforms:
             raise wording.unsupported_platform(model.name, platform)
+    for model in models:
+        if not model.base_path.removeprefix(LOCAL).startswith("/"):
+            raise wording.not_local(model.name, model.base_path)
 
 
 def platform_of(model: ModelConfig) -> str:

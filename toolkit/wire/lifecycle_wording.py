@@ -40,6 +40,14 @@ def relative_path(name: str, base_path: str) -> ServingError:
     )
 
 
+def not_local(name: str, base_path: str) -> ServingError:
+    """A base path that is not on this machine; ours: the real server is built with some such places."""
+    return _invalid(
+        f"Model {name} has base_path()={base_path}; only local directories are served: /path or file:///path",
+        "copy or mount it, and give its local path",
+    )
+
+
 def unsupported_platform(name: str, platform: str) -> ServingError:
     """A platform that nothing here runs."""
     return _invalid(f"Model {name} requests unsupported platform {platform}", 'write model_platform: "tensorflow"')
@@ -100,6 +108,14 @@ def not_a_saved_model(path: str) -> ServingError:
         f"`saved_model.pb`)\nSpecified file path: {path}",
         hint="publish whole versions, by rename",
         fault=Fault.NOT_FOUND,
+    )
+
+
+def nothing_proven(path: str, what: str, runtime: str) -> ServingError:
+    """A runtime that was asked for, and files of which nobody knows what it makes of them; ours."""
+    return _precondition(
+        f"{path} is a bare {what}: nothing was proven for --runtime {runtime}",
+        "serve a bundle of `tfx-export build`, or leave --runtime out",
     )
 
 
