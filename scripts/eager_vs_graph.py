@@ -19,6 +19,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from toolkit.errors import ToolkitError
 from toolkit.measure.awake import cores_awake
 from toolkit.measure.bench import BenchRequest, measure
 from toolkit.measure.report import Report, merged, read_report
@@ -41,6 +42,11 @@ def main() -> None:
     parser.add_argument("--reports", type=Path, action="append", default=[], help="measured before, in place of MODEL")
     parser.add_argument("--calls", type=int, default=1000, help="of the feed-forward network")
     options = parser.parse_args()
+    try:
+        # Before the experiments: reports that do not fit together are said so at once.
+        before = merged(map(read_report, options.reports)) if options.reports else None
+    except ToolkitError as error:
+        parser.error(f"{error.message}; {error.hint}")
     say = sys.stdout.write
     with cores_awake() as idle:
         say(INTRODUCTION + f"\n{machine()}; idle cores {idle}.\n")
@@ -48,7 +54,7 @@ def main() -> None:
             say(f"\n{chapter()}\n")
         for counted in (network, predict, training):
             say(f"\n{counted(options.calls)}\n")
-    found = merged(map(read_report, options.reports)) if options.reports else measured(options.models)
+    found = before or measured(options.models)
     say(f"\n{retracing()}\n\n{larger(found)}\n")
 
 
