@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.serving.running import PATIENCE_S
-from toolkit.core.artifact import Behaviour, read_manifest
+from toolkit.core.artifact import Behaviour, Manifest, read_manifest
 from toolkit.core.plugins import Opening
 from toolkit.core.runner import FunctionRunner
 from toolkit.core.tensors import Feed, Outputs
@@ -22,7 +22,7 @@ from toolkit.runtimes import saved_model
 from toolkit.serving import fastest
 from toolkit.serving.fastest import Choice, FastestServable, open_fastest
 from toolkit.serving.host import Host
-from toolkit.serving.servables import Able, Answered, Loading, first_answer, proven_manifest
+from toolkit.serving.servables import Able, Answered, Loading, OpenedServable, first_answer, proven_manifest
 from toolkit.serving.settings import settings_of
 from toolkit.wire import rpc
 from toolkit.wire.messages import ModelConfig, PredictRequest, Target
@@ -164,6 +164,49 @@ def test_a_file_changed_since_is_not_opened_and_the_refusal_stays(bundle: Path) 
     with pytest.raises(RunError, match="not this shape"):
         servable.run("serving_default", feed_of(REFUSED_ROWS))
     servable.close()
+
+
+def test_files_are_looked_at_once_and_not_for_every_feed_that_is_refused(
+    bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    servable = opened_of(bundle)
+    looks: list[Path] = []
+
+    def look(directory: Path) -> Manifest:
+        looks.append(directory)
+        return real(directory)
+
+    real = proven_manifest
+    monkeypatch.setattr(fastest, "proven_manifest", look)
+    path = bundle / "saved_model" / "saved_model.pb"
+    path.write_bytes(path.read_bytes() + b"\0")
+    for _ in range(3):
+        with pytest.raises(RunError, match="not this shape"):
+            servable.run("serving_default", feed_of(REFUSED_ROWS))
+    assert looks == [bundle]
+    spare = servable.spare
+    assert spare is not None
+    with pytest.raises(UnavailableError, match="was changed"):
+        spare.run("serving_default", feed_of(1))
+    servable.close()
+
+
+def test_nothing_stays_open_where_there_is_no_spare_to_be_had(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    closed: list[str] = []
+    real = OpenedServable.close
+
+    def close(servable: OpenedServable) -> None:
+        closed.append(servable.artifact)
+        real(servable)
+
+    def fail(*_: object) -> None:
+        raise UnavailableError("the disk is gone")
+
+    monkeypatch.setattr(OpenedServable, "close", close)
+    monkeypatch.setattr(fastest, "_spare", fail)
+    with pytest.raises(UnavailableError, match="the disk is gone"):
+        opened_of(bundle)
+    assert set(closed) >= {"onnx", "tflite", "saved_model"}
 
 
 def test_a_state_is_not_kept_twice(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

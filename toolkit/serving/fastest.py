@@ -2,9 +2,10 @@
 
 import logging
 import statistics
+import threading
 import time
 from collections.abc import Callable, Container, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -53,6 +54,9 @@ class Choice:
 class Spare:
     """The artifact that answers what the chosen one refuses; not opened before that, which few models ever need.
 
+    One that could not be opened stays so as long as the version does: to look again costs a hash of all files, and
+    whoever sends what is refused could ask for that with every request.
+
     Args:
         directory: the bundle, whose files are held against its manifest once more before one is opened so late.
     """
@@ -60,23 +64,34 @@ class Spare:
     directory: Path
     servable: OpenedServable
     _proven: bool = False
+    _failure: ToolkitError | None = None
+    _opening: threading.Lock = field(default_factory=threading.Lock)
 
     def run(self, signature: str, feed: Feed) -> Outputs:
         """All outputs of a signature.
 
         Raises:
-            UnavailableError: the bundle is not there any more, or is not what it was.
+            UnavailableError: the bundle is not there any more, or was not what it had been when this was first asked.
             ToolkitError: this artifact refuses the feed too.
         """
         if not self._proven:
-            log.warning("%s is opened for what %s did not take", self.servable.artifact, FASTEST)
-            try:
-                proven_manifest(self.directory)
-                self.servable.open(signature)
-            except ToolkitError as error:
-                raise UnavailableError(error.message, hint=error.hint) from error
-            self._proven = True
+            with self._opening:  # of several who come at once, one looks
+                self._open(signature)
+        if self._failure is not None:
+            raise UnavailableError(self._failure.message, hint=self._failure.hint) from self._failure
         return self.servable.run(signature, feed)
+
+    def _open(self, signature: str) -> None:
+        if self._proven or self._failure is not None:
+            return
+        log.warning("%s is opened for what %s did not take", self.servable.artifact, FASTEST)
+        try:
+            proven_manifest(self.directory)
+            self.servable.open(signature)
+            self._proven = True
+        except ToolkitError as error:
+            log.warning("%s is not opened until the version is loaded anew: %s", self.servable.artifact, error.message)
+            self._failure = error.with_traceback(None)
 
 
 @dataclass(eq=False)
@@ -153,6 +168,7 @@ def open_fastest(directory: Path, loading: Loading, *, allow_lossy: bool) -> Fas
             signatures[name] = candidates[chosen[0].artifact].signatures[name]
             for choice in chosen:
                 candidates[choice.artifact].open(name)
+        spare = _spare(directory, manifest, able, loading)
     except BaseException:
         for candidate in candidates.values():
             candidate.close()
@@ -160,7 +176,7 @@ def open_fastest(directory: Path, loading: Loading, *, allow_lossy: bool) -> Fas
     used = {choice.artifact for chosen in choices.values() for choice in chosen}
     for name in set(candidates) - used:
         candidates.pop(name).close()
-    return FastestServable(signatures, candidates, choices, _spare(directory, manifest, able, loading))
+    return FastestServable(signatures, candidates, choices, spare)
 
 
 def _spare(

@@ -59,7 +59,7 @@ class Host:
     def __post_init__(self) -> None:
         settings = self.settings
         self.library = Library(settings.loader, settings.lifecycle)
-        self.metrics = Metrics(lambda name: name in self.library.states())
+        self.metrics = Metrics(self.library.knows)
         self._batches: BatchedRuns | None = None
         if settings.scheme:
             self._batches = BatchedRuns(settings.scheme, per_model=settings.per_model_batching, watch=self.metrics)

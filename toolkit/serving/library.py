@@ -120,6 +120,10 @@ class Library:
                 raise wording.status_not_found(replace(target, label=None))
             return found
 
+    def knows(self, name: str) -> bool:
+        """Whether there is, or was, such a model; takes no lock, since whoever makes up names may ask at any rate."""
+        return name in self._models
+
     def configs(self) -> tuple[ModelConfig, ...]:
         """The models that shall be served."""
         with self._changed:
