@@ -44,6 +44,10 @@ def test_an_empty_example_is_one() -> None:
     assert examples('{"examples": [{}, {"x": 1}]}') == ["", f"features {{ {feature('x', 'int64', '1')} }}"]
 
 
+def test_a_features_name_ends_at_a_nul() -> None:
+    assert examples('{"examples": [{"x\\u0000y": 1}]}') == [f"features {{ {feature('x', 'int64', '1')} }}"]
+
+
 def test_a_context_stands_in_every_example_and_gives_way_to_it() -> None:
     body = '{"context": {"a": 1, "b": 2}, "examples": [{"b": 3}, {}]}'
     one, two = (
@@ -73,6 +77,7 @@ def test_the_signature_is_the_bodys() -> None:
         ('{"examples": [null]}', "Example must be JSON object but got JSON Null"),
         ('{"context": "a", "examples": [{}]}', "Example must be JSON object but got JSON String"),
         ('{"context": true, "examples": [{}]}', "Example must be JSON object but got JSON True"),
+        ('{"examples": [{"x\\u0000y": null}]}', "Feature: x has element with unexpected JSON type: Null"),
         ('{"examples": [{"x": null}]}', "Feature: x has element with unexpected JSON type: Null"),
         ('{"examples": [{"x": [[1]]}]}', "Feature: x has element with unexpected JSON type: Array"),
         ('{"examples": [{"x": {"a": 1}}]}', "Feature: x has element with unexpected JSON type: Object"),

@@ -1,6 +1,7 @@
 """The server's JSON: what it reads, each error with its offset, and how it writes."""
 
 import json
+import math
 from typing import Any
 
 import numpy as np
@@ -11,9 +12,10 @@ from hypothesis.extra import numpy as hnp
 
 from toolkit.core.tensors import Array
 from toolkit.errors import WireError
-from toolkit.wire.json_reader import read_json, read_json_object
+from toolkit.wire.json_reader import read_exactly, read_json, read_json_object
 from toolkit.wire.json_scanner import members, scan
 from toolkit.wire.json_writer import debug_text, number_texts, quote
+from toolkit.wire.rapid_doubles import read_double
 
 NAN, INFINITY = float("nan"), float("inf")
 
@@ -150,6 +152,16 @@ def test_every_way_of_reading_gives_the_same(value: Any, indent: int | None, asc
     body = json.dumps(value, indent=indent, ensure_ascii=ascii_only).encode()
     assert repr(read_json(body)) == repr(value)
     assert repr(scan(body)) == repr(value)
+    exactly = repr(as_the_server_reads(value))
+    assert repr(scan(body, read_double)) == repr(read_exactly(value, body)) == exactly
+
+
+def as_the_server_reads(value: Any) -> Any:
+    if isinstance(value, list):
+        return [as_the_server_reads(item) for item in value]
+    if isinstance(value, dict):
+        return {name: as_the_server_reads(item) for name, item in value.items()}
+    return read_double(repr(value)) if isinstance(value, float) and math.isfinite(value) else value
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,9 @@ def bound(served: dict[str, ServedSignature], body: str | bytes) -> tuple[dict[s
         (signature(b64="int32"), '{"instances": [{"b64": 1}]}', "b64", (1,), [1]),
         (TWO, '{"instances": [{"a": 1, "b": 2}, {"b": 4, "a": 3}]}', "b", (2,), [2, 4]),
         (TWO, '{"inputs": {"b": [1], "a": [[1, 2]]}}', "a", (1, 2), [[1, 2]]),
+        # A row's names are C strings in the server, those of columns are not.
+        (FLOAT, '{"instances": [{"x\\u0000y": 1.5}, {"x": 2}]}', "x", (2,), [1.5, 2]),
+        (FLOAT, '{"inputs": {"x": [1], "x\\u0000": [2]}}', "x", (1,), [1]),
         # Each of two members of one name adds its values; the shape counts them once.
         (TWO, '{"instances": [{"a": 1, "a": 2, "b": 3}, {"a": 4, "b": 5}]}', "a", (2,), [1, 2]),
         (FLOAT, '{"inputs": {"x": [1], "x": [2]}}', "x", (1,), [1]),
@@ -126,6 +129,15 @@ def in_row(where: str, problem: str) -> str:
             '{"instances": [{"x": 1, "y": 2}]}',
             in_row("0 key: y", "INVALID_ARGUMENT: JSON object: does not have named input: y"),
         ),
+        (
+            FLOAT,
+            '{"instances": [{"y\\u0000z": 1}]}',
+            in_row("0 key: y", "INVALID_ARGUMENT: JSON object: does not have named input: y"),
+        ),
+        (FLOAT, '{"inputs": {"x\\u0000": 1}}', "Missing named input: x in 'inputs' object."),
+        (FLOAT, '{"x\\u0000": 1, "inputs\\u0000": 1}', "Missing 'inputs' or 'instances' key"),
+        (FLOAT, f'{{"inputs": {"[" * 255}1{"]" * 255}}}', "tensor parsing error: x"),
+        (FLOAT, f'{{"instances": {"[" * 255}1{"]" * 255}}}', "tensor parsing error: x"),
         (
             TWO,
             '{"instances": [{"a": 1, "b": 2}, {"b": 1}]}',

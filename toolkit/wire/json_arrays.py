@@ -14,6 +14,7 @@ from toolkit.wire.dtypes import BY_NAME
 from toolkit.wire.json_scanner import members
 from toolkit.wire.json_writer import debug_text
 from toolkit.wire.signatures import TensorInfo
+from toolkit.wire.wording import tensor_unreadable
 
 _BASE64_KEY = "b64"
 _BASE64 = re.compile(r"([A-Za-z0-9+/]*)([=.]*)")
@@ -111,14 +112,15 @@ def _holds_bools(value: Any, array: Array) -> bool:
     return bool in set(map(type, flat))
 
 
-def to_array(found: Leaves, info: TensorInfo) -> Array:
+def to_array(alias: str, found: Leaves, info: TensorInfo) -> Array:
     """The array of some values that were found to fit; surplus ones are dropped.
 
     Raises:
-        WireError: it has more dimensions than an array can have.
+        WireError: it has more dimensions than an array can have; in the server's words for more than its own 254.
     """
     if len(found.shape) > _MAX_RANK:
-        raise WireError("tensor parsing error: more than 64 dimensions", hint="nest less deeply")
+        unreadable = tensor_unreadable(alias, f"nest less deeply: {_MAX_RANK} dimensions at most")
+        raise WireError(unreadable.message, hint=unreadable.hint)
     values = found.values[: math.prod(found.shape)]
     dtype = info.dtype or ""
     if dtype == "string":

@@ -4,10 +4,11 @@ It follows the states of RapidJSON's iterative parser, so that an error has the 
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
 from toolkit.errors import WireError
+from toolkit.wire.rapid_doubles import read_double
 
 _EMPTY = "The document is empty."
 _VALUE = "Invalid value."
@@ -35,8 +36,6 @@ _DOUBLE_QUOTE, _COMMA, _MINUS, _COLON_SIGN, _BACKSLASH = b'",-:\\'
 _SQUARE, _SQUARE_END, _CURLY_END, _SMALL_I, _SMALL_U = b"[]}iu"
 _HIGH_FIRST, _LOW_FIRST, _LOW_LAST = 0xD800, 0xDC00, 0xDFFF
 _MIN_INTEGER, _MAX_INTEGER, _LONGEST_INTEGER = -(2**63), 2**64 - 1, 20
-_MAX_DOUBLE, _MAX_POWER, _SIGNIFICANT = 1.7976931348623157e308, 308, 17
-_RAISES = (b"e", b"E", b"e+", b"E+")
 
 
 class ManyMembers(dict[str, Any]):
@@ -60,13 +59,22 @@ def members(value: dict[str, Any]) -> Sequence[tuple[str, Any]]:
     return value.pairs if isinstance(value, ManyMembers) else tuple(value.items())
 
 
-def scan(body: bytes) -> Any:
+def as_c_string(name: str) -> str:
+    """A name as the server takes it where it reads it as a C string: it ends at the first NUL."""
+    return name.partition("\0")[0]
+
+
+def scan(body: bytes, double: Callable[[str], float] = float) -> Any:
     """The JSON value that a body starts with; what follows it is not looked at.
+
+    Args:
+        body: the text.
+        double: what makes a number of a text that is no integer: the nearest, or RapidJSON's own.
 
     Raises:
         WireError: there is none; in the server's words.
     """
-    return _Scanner(body).document()
+    return _Scanner(body, double).document()
 
 
 class _Open:
@@ -85,8 +93,9 @@ class _Open:
 
 
 class _Scanner:
-    def __init__(self, body: bytes) -> None:
+    def __init__(self, body: bytes, double: Callable[[str], float]) -> None:
         self.body = body
+        self.double = double
         self.at = 0
 
     def document(self) -> Any:
@@ -182,17 +191,20 @@ class _Scanner:
         """A number with what may follow its whole part: a fraction and an exponent."""
         match = _TAIL.match(self.body, self.at)
         point, fraction, exponent, power = match.groups() if match else (None,) * 4
+        text = whole + (point + fraction if point and fraction else b"")
+        if exponent and power and bool(point) == bool(fraction):
+            text += exponent + power
+        try:
+            # It looks at the exponent alone, so 10e308 is Infinity and 1e309 is an error.
+            read_double(text.decode())
+        except OverflowError:
+            self.fail(_TOO_BIG, start)
         if match and point and not fraction:
             self.fail(_FRACTION, match.end(1))
         if match and exponent and not power:
             self.fail(_EXPONENT, match.end(3))
-        tail = match.group() if match else b""
-        self.at += len(tail)
-        # RapidJSON looks at the exponent alone, so 10e308 is Infinity and 1e309 is an error.
-        digits = min(len(fraction or b""), _SIGNIFICANT)
-        if abs(float(whole)) > _MAX_DOUBLE or (exponent in _RAISES and int((power or b"0")[:9]) > _MAX_POWER + digits):
-            self.fail(_TOO_BIG, start)
-        return float(whole + tail)
+        self.at = match.end() if match else self.at
+        return self.double(text.decode())
 
     def named_number(self) -> float:
         start, negative = self.at, self.peek() == _MINUS

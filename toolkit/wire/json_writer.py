@@ -8,7 +8,6 @@ import math
 import re
 from array import array as RoundedTo  # noqa: N812  # beside NumPy's arrays it needs a name of its own
 from collections.abc import Iterator, Sequence
-from decimal import Decimal
 from typing import Any, Literal
 
 import numpy as np
@@ -17,12 +16,12 @@ from toolkit.core.tensors import Array
 from toolkit.errors import WireError
 from toolkit.wire.dtypes import dtype_of
 from toolkit.wire.json_scanner import members
+from toolkit.wire.rapid_doubles import double_text
 
 _INDENT = "    "
 _DEBUG_BYTES = 256
 _END = "end"
 _NAME = object()
-_LONG_POINT, _SHORT_POINT = 21, -6
 _TO_ESCAPE = re.compile(r'["\\\x00-\x1f]')
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 # By so many steps to the next number is one off at most that reads as it, by what doubles can tell.
@@ -99,25 +98,7 @@ def _scalar(value: Any) -> str:
         return "true" if value else "false"
     if isinstance(value, int):
         return str(value)
-    return _rapid_double(value) if isinstance(value, float) else quote(value)
-
-
-def _rapid_double(value: float) -> str:
-    """A double as RapidJSON prints it: the shortest digits, an exponent only for the very large and small."""
-    if value == 0:
-        return "-0.0" if np.signbit(value) else "0.0"
-    sign, digit_tuple, exponent = Decimal(repr(value)).normalize().as_tuple()
-    digits, power = "".join(map(str, digit_tuple)), int(exponent)
-    point = len(digits) + power
-    minus = "-" if sign else ""
-    if power >= 0 and point <= _LONG_POINT:
-        return f"{minus}{digits}{'0' * power}.0"
-    if 0 < point <= _LONG_POINT:
-        return f"{minus}{digits[:point]}.{digits[point:]}"
-    if _SHORT_POINT < point <= 0:
-        return f"{minus}0.{'0' * -point}{digits}"
-    mantissa = digits if len(digits) == 1 else f"{digits[0]}.{digits[1:]}"
-    return f"{minus}{mantissa}e{point - 1}"
+    return double_text(value) if isinstance(value, float) else quote(value)
 
 
 def number_texts(array: Array) -> list[str]:

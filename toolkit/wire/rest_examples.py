@@ -11,8 +11,8 @@ from toolkit.core.tensors import Array
 from toolkit.errors import WireError
 from toolkit.wire import protos
 from toolkit.wire.json_arrays import decode_base64, is_base64_object, type_name
-from toolkit.wire.json_reader import read_json_object
-from toolkit.wire.json_scanner import members
+from toolkit.wire.json_reader import read_exactly, read_json_object, shows_fraction
+from toolkit.wire.json_scanner import as_c_string, members
 from toolkit.wire.json_writer import debug_text, encode_text, number_texts, quote
 from toolkit.wire.messages import ClassifyResponse, ExamplesRequest, RegressResponse, Target
 from toolkit.wire.protos import Message, parse, serialize
@@ -33,7 +33,16 @@ def decode_examples_request(target: Target, body: bytes) -> ExamplesRequest:
         WireError: the body holds no examples; in the server's words.
     """
     document = read_json_object(body)
-    signature = read_signature_name(document)
+    try:
+        return _examples_request(target, document, body)
+    except WireError as error:
+        if not shows_fraction(error):
+            raise
+    return _examples_request(target, read_exactly(document, body), body)
+
+
+def _examples_request(target: Target, document: dict[str, Any], body: bytes) -> ExamplesRequest:
+    signature = read_signature_name(document, body)
     context = serialize(_example(document[_CONTEXT])) if _CONTEXT in document else b""
     if _EXAMPLES not in document:
         # The server says "classify" to a request for :regress too.
@@ -58,7 +67,8 @@ def _example(value: Any) -> Message:
         )
     proto = protos.Example()
     features = proto.features.feature
-    for name, content in members(value):
+    for full_name, content in members(value):
+        name = as_c_string(full_name)
         key = name.encode("utf-8", "replace").decode()
         features[key].Clear()
         for item in content if isinstance(content, list) else (content,):

@@ -164,7 +164,7 @@ def _columns_of(rows: Sequence[Any], names: Sequence[str]) -> dict[str, Any]:
 def _output(name: str, value: Any, info: TensorInfo, *, bools: bool) -> Array:
     try:
         array = quick(value, info, bools=bools)
-        array = array if array is not None else to_array(leaves(value, info), info)
+        array = array if array is not None else to_array(name, leaves(value, info), info)
     except WireError as error:
         raise WireError(f"output '{name}': {error.message}", hint="ask for the metadata again") from error
     if not array.size and info.shape is not None and array.ndim < len(info.shape):

@@ -17,8 +17,8 @@ from toolkit.wire import wording
 from toolkit.wire.codes import CODE_OF_FAULT
 from toolkit.wire.dtypes import dtype_of
 from toolkit.wire.json_arrays import READABLE, Leaves, is_base64_object, leaves, quick, to_array
-from toolkit.wire.json_reader import may_hold_bools, read_json_object
-from toolkit.wire.json_scanner import members
+from toolkit.wire.json_reader import may_hold_bools, read_exactly, read_json_object, shows_fraction
+from toolkit.wire.json_scanner import as_c_string, members
 from toolkit.wire.json_writer import debug_text
 from toolkit.wire.messages import PredictRequest, Target
 from toolkit.wire.signatures import ServedSignature, TensorInfo
@@ -43,11 +43,13 @@ class PredictBody:
         target: the request's target with the body's signature.
         document: the JSON object.
         bools: whether the text may hold true or false.
+        body: the text.
     """
 
     target: Target
     document: dict[str, Any]
     bools: bool
+    body: bytes
 
     def bind(self, signatures: Mapping[str, ServedSignature]) -> tuple[PredictRequest, Layout]:
         """The request that the body is for the model's signature, and the layout that its answer takes.
@@ -56,6 +58,14 @@ class PredictBody:
             ServingError: the model has no such signature; in the server's words.
             WireError: the body does not fit the signature; in the server's words.
         """
+        try:
+            return self._bound(signatures)
+        except WireError as error:
+            if not shows_fraction(error):
+                raise
+        return replace(self, document=read_exactly(self.document, self.body))._bound(signatures)
+
+    def _bound(self, signatures: Mapping[str, ServedSignature]) -> tuple[PredictRequest, Layout]:
         name = self.target.signature_name
         if name not in signatures:
             raise wording.rest_signature_missing(name)
@@ -94,17 +104,17 @@ class PredictBody:
                     hint=f"send an object of {', '.join(inputs)}",
                 )
             name, info = next(iter(inputs.items()))
-            return {name: self._dense(value, info)}
+            return {name: self._dense(name, value, info)}
         tensors = {}
         for name, info in inputs.items():
             if name not in value:
                 raise WireError(f"Missing named input: {name} in 'inputs' object.", hint=f"send '{name}'")
-            tensors[name] = self._dense(value[name], info)
+            tensors[name] = self._dense(name, value[name], info)
         return tensors
 
-    def _dense(self, value: Any, info: TensorInfo) -> Array:
+    def _dense(self, name: str, value: Any, info: TensorInfo) -> Array:
         array = quick(value, info, bools=self.bools)
-        return array if array is not None else to_array(leaves(value, info), info)
+        return array if array is not None else to_array(name, leaves(value, info), info)
 
 
 def decode_predict_request(target: Target, body: bytes) -> PredictBody:
@@ -114,11 +124,12 @@ def decode_predict_request(target: Target, body: bytes) -> PredictBody:
         WireError: the body is no JSON object; in the server's words.
     """
     document = read_json_object(body)
-    bools = may_hold_bools(body)
-    return PredictBody(replace(target, signature=read_signature_name(document)), document, bools)
+    return PredictBody(
+        replace(target, signature=read_signature_name(document, body)), document, may_hold_bools(body), body
+    )
 
 
-def read_signature_name(document: dict[str, Any]) -> str:
+def read_signature_name(document: dict[str, Any], body: bytes) -> str:
     """The signature that a body names; empty for the default one.
 
     Raises:
@@ -126,7 +137,9 @@ def read_signature_name(document: dict[str, Any]) -> str:
     """
     name = document.get(_SIGNATURE, "")
     if not isinstance(name, str):
-        raise _misformed(document, "not formatted correctly. 'signature_name' key must be a string value.")
+        raise _misformed(
+            read_exactly(document, body), "not formatted correctly. 'signature_name' key must be a string value."
+        )
     return name
 
 
@@ -182,16 +195,17 @@ class _Rows:
                 self.add_plain(index, row)
         arrays = {}
         for name, (values, shape) in self.found.items():
-            arrays[name] = to_array(Leaves(values, (len(self.instances), *shape)), self.inputs[name])
+            arrays[name] = to_array(name, Leaves(values, (len(self.instances), *shape)), self.inputs[name])
         return arrays
 
     def add_named(self, index: int, row: dict[str, Any]) -> None:
-        for name, value in members(row):
+        named = [(as_c_string(name), value) for name, value in members(row)]
+        for name, value in named:
             try:
                 self.add(name, value)
             except WireError as error:
                 raise _in_row(f"{index} key: {name}", error) from error
-        if row.keys() != self.inputs.keys():
+        if dict(named).keys() != self.inputs.keys():
             raise WireError(
                 f"Failed to process element: {index} of 'instances' list. JSON object: {debug_text(row)} "
                 f"keys must be equal to: {','.join(sorted(self.inputs))}",
