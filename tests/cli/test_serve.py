@@ -265,8 +265,8 @@ def test_what_makes_no_sense_is_one_line_with_a_hint(words: list[str], error: st
     ("flag", "hint"),
     [
         ("--max-queue=-100", "hint: give at least 0; the default is 1000"),
-        ("--max-message-mb=0", "hint: give at least 0.001; the default is 2047"),
-        ("--max-message-mb=-5", "hint: give at least 0.001; the default is 2047"),
+        ("--max-message-mb=0.0", "hint: give at least 0.001; the default is 2047"),
+        ("--max-message-mb=-5.5", "hint: give at least 0.001; the default is 2047"),
     ],
 )
 def test_a_number_that_makes_no_sense_names_its_flag_and_what_to_give(flag: str, hint: str, root: Path) -> None:

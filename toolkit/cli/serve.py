@@ -73,9 +73,9 @@ def _command(target: str | None, **values: Any) -> Answer | int:
             # cycles.
             gc.collect()
             gc.freeze()
+            ready = True  # who reads the line may send a signal at once
             output.line(json.dumps(serving.ready.to_json()))
             output.flush()
-            ready = True
             threading.Event().wait()
     except Ended as ended:
         # Who sends SIGTERM wants it to end, which is no failure, whenever it comes.

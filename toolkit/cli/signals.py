@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 from types import FrameType
 
@@ -37,7 +38,7 @@ def end_on_signals() -> None:
             first_s = now_s
             raise Ended(signal.Signals(number))
         if now_s - first_s >= _ONE_WISH_S:
-            os.write(2, _SAID)
+            os.write(sys.stderr.fileno(), _SAID)  # a handler may come in the midst of a write through the stream
             os._exit(ExitCode.INTERRUPTED)
 
     for number in (signal.SIGTERM, signal.SIGINT):
