@@ -87,10 +87,10 @@ def test_a_config_that_says_nothing_starts_a_server_without_models(text: str, tm
 def test_a_config_of_another_kind_is_refused_and_so_is_an_empty_one_as_a_reload(tmp_path: Path) -> None:
     file = tmp_path / "models.config"
     file.write_text("custom_model_config {}")
-    with pytest.raises(ServingError, match="Only ModelConfigList"):
+    with pytest.raises(ServingError, match="only legal to transition from one ModelConfigList"):
         settings_of({"model_config_file": str(file)})
     file.write_text("")
-    with pytest.raises(ServingError, match="Only ModelConfigList"):
+    with pytest.raises(ServingError, match="only legal to transition from one ModelConfigList"):
         read_config_file(file)
 
 
@@ -106,6 +106,13 @@ def test_a_config_of_another_kind_is_refused_and_so_is_an_empty_one_as_a_reload(
         ({"model_base_path": "/m", "ssl_config_file": "/no"}, "--ssl_config_file /no is not usable"),
         ({"model_base_path": "/m", "transport": "carrier-pigeon"}, "there is no transport 'carrier-pigeon'"),
         ({"model_base_path": "/m", "runtime": "fastets"}, "there is no runtime 'fastets'"),
+        ({"model_base_path": "/m", "max_queue": -1}, "--max-queue=-1 makes no sense"),
+        ({"model_base_path": "/m", "max_message_mb": 0.0}, "--max-message-mb=0.0 makes no sense"),
+        ({"model_base_path": "/m", "max_message_mb": float("nan")}, "--max-message-mb=nan makes no sense"),
+        ({"model_base_path": "/m", "drain_timeout": -1.0}, "--drain-timeout=-1.0 makes no sense"),
+        ({"model_base_path": "/m", "grpc_max_threads": 0}, "--grpc_max_threads=0 makes no sense"),
+        ({"model_base_path": "/m", "rest_api_num_threads": 0}, "--rest_api_num_threads=0 makes no sense"),
+        ({"model_base_path": "/m", "rest_api_port": 65536}, "--rest_api_port=65536 makes no sense"),
     ],
 )
 def test_what_makes_no_sense_is_said_before_anything_starts(flags: dict[str, Any], message: str) -> None:
@@ -124,6 +131,55 @@ def test_bad_batching_parameters_are_an_error_at_the_start(text: str, tmp_path: 
     file.write_text(text)
     with pytest.raises(ToolkitError):
         settings_of({"enable_batching": True, "batching_parameters_file": str(file)}, MODELS)
+
+
+@pytest.mark.parametrize("flag", [flag for flag in FLAGS if flag.least is not None or flag.most is not None])
+def test_a_number_may_be_as_small_and_as_large_as_its_bounds(flag: Flag) -> None:
+    for bound, beyond in ((flag.least, -1), (flag.most, 1)):
+        if bound is not None:
+            flag.check(bound)
+            with pytest.raises(UsageError, match=f"--{flag.name}=.* makes no sense") as wrong:
+                flag.check(bound + beyond)
+            assert f"{bound:g}" in wrong.value.hint
+
+
+@pytest.mark.parametrize(("given_ms", "timeout_s"), [(0, None), (-1, None), (1, 0.001)])
+def test_a_timeout_of_rest_that_is_no_time_is_none(given_ms: int, timeout_s: float | None) -> None:
+    settings = settings_of({"rest_api_port": 0, "rest_api_timeout_in_ms": given_ms}, MODELS)
+    assert settings.rest is not None
+    assert settings.rest.timeout_s == timeout_s
+
+
+def test_a_limit_without_end_is_the_largest_one_that_a_message_may_have() -> None:
+    assert settings_of({"max_message_mb": float("inf")}, MODELS).rpc_capacity.max_message_bytes == 2**31 - 1
+
+
+REST = {"rest_api_port": 0}
+FILE = {"model_config_file": "f"}
+
+
+@pytest.mark.parametrize(
+    ("flag", "vain", "well"),
+    [
+        ("model_name", {"target": "mlp"}, {}),
+        ("model_name", FILE, {}),
+        ("model_base_path", FILE, {}),
+        ("model_config_file_poll_wait_seconds", {"target": "mlp"}, FILE),
+        ("enable_per_model_batching_parameters", {}, {"enable_batching": True}),
+        ("monitoring_config_file", {}, REST),
+        ("monitoring_config_file", {"target": "mlp", "rest_api_port": -1}, {"target": "mlp"}),
+        ("rest_api_timeout_in_ms", {}, REST),
+        ("num_request_iterations_for_warmup", {"enable_model_warmup": False}, {}),
+        ("allow_lossy", {"runtime": "onnx"}, {"runtime": "fastest"}),
+    ],
+)
+def test_a_flag_that_changes_nothing_beside_others_is_told(
+    flag: str, vain: dict[str, Any], well: dict[str, Any]
+) -> None:
+    alone: dict[str, Any] = defaults() | {"target": None}
+    assert [(found.field, bool(why)) for found, why in in_vain({flag}, alone | vain)] == [(flag, True)]
+    assert list(in_vain({flag}, alone | well)) == []
+    assert list(in_vain(set(), alone | vain)) == []
 
 
 def test_units_are_those_of_the_flags() -> None:

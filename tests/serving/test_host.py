@@ -87,6 +87,13 @@ def test_a_strict_start_that_fails_leaves_nothing_open(tmp_path: Path) -> None:
     assert host.held() == 0
 
 
+def test_a_strict_start_takes_no_label_for_a_version_that_is_not_loaded(tmp_path: Path) -> None:
+    publish(tmp_path, "a")
+    models = (ModelConfig("a", str(tmp_path / "a"), labels={"stable": 1}),)
+    with pytest.raises(ServingError, match="Request to assign label to version 1 of model a"):
+        Host(replace(free({"strict_start": True, "model_base_path": "/a"}), models=models)).start()
+
+
 def test_a_server_can_be_started_again_on_the_same_ports(tmp_path: Path) -> None:
     with running(tmp_path) as first:
         ports = (first.grpc_port, first.rest_port)

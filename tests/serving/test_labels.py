@@ -99,15 +99,26 @@ def test_29_a_removed_label_is_unknown(library: Library, disk: Disk) -> None:
     assert found.value.fault is Fault.INVALID
 
 
-def test_29_a_label_whose_version_was_unloaded_stays_and_can_be_listed_again(library: Library, disk: Disk) -> None:
+@pytest.mark.parametrize("allowed", [False, True])
+def test_29_a_label_whose_version_was_unloaded_stays_and_can_be_listed_again_where_that_is_allowed(
+    disk: Disk, load: FakeLoader, allowed: bool
+) -> None:
+    disk.publish("m", 1, 2)
     config = disk.config("m", ALL, {"canary": 2})
-    library.reconfigure([config])
-    disk.remove("m", 2)
-    library.poll()
-    wait_for(library, "m", {2: "END", 1: "AVAILABLE"})
-    with pytest.raises(ServingError, match=r"^Servable not found for request: Specific\(m, 2\)$"):
-        answered(library, "m", label="canary")
-    library.reconfigure([config])
+    with serving(load, replace(BY_HAND, allow_labels_for_unavailable=allowed), disk.config("m", ALL)) as library:
+        library.wait_until_settled(["m"], PATIENCE_S)
+        library.reconfigure([config])
+        disk.remove("m", 2)
+        library.poll()
+        wait_for(library, "m", {2: "END", 1: "AVAILABLE"})
+        for _ in range(2):
+            with pytest.raises(ServingError, match=r"^Servable not found for request: Specific\(m, 2\)$"):
+                answered(library, "m", label="canary")
+            if allowed:
+                library.reconfigure([config])
+            else:
+                with pytest.raises(ServingError, match=r"^Request to assign label to version 2 of model m, which is"):
+                    library.reconfigure([config])
 
 
 def test_30_a_label_of_a_model_that_does_not_exist_is_an_unknown_label(library: Library) -> None:
@@ -129,6 +140,22 @@ def test_15_labels_in_the_first_list_work_once_their_version_does(disk: Disk, lo
     go.set()
     library.wait_until_settled(["m"], PATIENCE_S)
     assert answered(library, "m", label="stable") == 1
+    library.stop(PATIENCE_S)
+
+
+@pytest.mark.parametrize("allowed", [False, True])
+def test_15_a_strict_start_refuses_labels_unless_they_are_allowed(disk: Disk, load: FakeLoader, allowed: bool) -> None:
+    disk.publish("m", 1)
+    library = Library(load, replace(BY_HAND, allow_labels_for_unavailable=allowed))
+    models = [disk.config("m", labels={"stable": 1})]
+    if allowed:
+        library.start(models, strict=True)
+        library.wait_until_settled(["m"], PATIENCE_S)
+        assert answered(library, "m", label="stable") == 1
+    else:
+        with pytest.raises(ServingError, match=r"^Request to assign label to version 1 of model m, which is not") as no:
+            library.start(models, strict=True)
+        assert (no.value.fault, load.began) == (Fault.PRECONDITION, [])
     library.stop(PATIENCE_S)
 
 

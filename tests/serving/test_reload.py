@@ -215,53 +215,6 @@ def test_22_a_new_model_that_cannot_load_is_reported_and_the_others_are_applied(
     done(reload(*models))  # n is no longer new
 
 
-@pytest.mark.parametrize(
-    ("models", "message"),
-    [
-        ([ModelConfig("z", "")], "Expected model z to have an absolute path or URI; got base_path()="),
-        ([ModelConfig("z", "rel/z")], "Expected model z to have an absolute path or URI; got base_path()=rel/z"),
-        ([ModelConfig("z", "/z", "foo")], "Model z requests unsupported platform foo"),
-        (
-            [ModelConfig("z", "/z", "")],
-            "Illegal setting neither ModelServerConfig::model_type (deprecated) nor "
-            "ModelServerConfig::model_platform, model name is z",
-        ),
-        (
-            [ModelConfig("z", "/z", "tensorflow", 1)],
-            "Illegal setting both ModelServerConfig::model_type (deprecated) and "
-            "ModelServerConfig::model_platform, model name is z",
-        ),
-        ([ModelConfig("z", "/z"), ModelConfig("z", "/y")], "Illegal to list model z multiple times in config list"),
-        (
-            [ModelConfig("z", "/z", labels={"stable": 1})],
-            "Request to assign label to version 1 of model z, which is not currently available for inference",
-        ),
-        (
-            None,
-            "ServerModelConfig type not supported by HandleReloadConfigRequest. "
-            "Only ModelConfigList is currently supported",
-        ),
-    ],
-)
-def test_23_a_refused_list_changes_nothing_and_the_next_one_is_taken(
-    served: Library, disk: Disk, load: FakeLoader, models: list[ModelConfig] | None, message: str
-) -> None:
-    engine = Engine(served, DirectRuns())
-    disk.publish("b", 1)
-    engine.reload(ReloadRequest((disk.config("a", labels={"stable": 1}), disk.config("b"))), PATIENCE_S)
-    before = served.configs()
-    with pytest.raises(ServingError) as found:
-        engine.reload(ReloadRequest(None if models is None else tuple(models)), PATIENCE_S)
-    assert found.value.message == message
-    assert served.configs() == before
-    served.poll()
-    assert answered(served, "a", label="stable") == 1
-    assert answered(served, "b") == 1
-    assert load.began == [("a", 1), ("b", 1)]
-    engine.reload(ReloadRequest((disk.config("a"),)), PATIENCE_S)
-    wait_for(served, "b", {1: "END"})
-
-
 def test_23_a_type_instead_of_a_platform_is_enough(served: Library, reload: Reload, disk: Disk) -> None:
     done(reload(replace(disk.config("a"), platform="", model_type=1)))
     assert answered(served, "a") == 1

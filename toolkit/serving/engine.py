@@ -12,7 +12,7 @@ from toolkit.serving.merging import Merged, merged_of
 from toolkit.serving.servables import first_answer
 from toolkit.serving.timing import Timing
 from toolkit.serving.versions import Version
-from toolkit.wire import configs, lifecycle_wording
+from toolkit.wire import lifecycle_wording
 from toolkit.wire.fast_predict import Form
 from toolkit.wire.fast_rest import Body, feed_of
 from toolkit.wire.messages import (
@@ -286,7 +286,6 @@ class Engine:
         """
         if request.models is None:
             raise lifecycle_wording.config_kind_unsupported()
-        configs.check_models(request.models)
         self.apply(request.models, timeout_s, caller)
 
     def apply(

@@ -105,7 +105,7 @@ class Host:
 
     def _load(self, models: Sequence[ModelConfig]) -> None:
         names = [model.name for model in models]
-        self.library.start(models)
+        self.library.start(models, strict=self.settings.strict_start)
         if self.settings.strict_start:
             failures = self.library.wait_until_settled(names)
             if failures:

@@ -32,7 +32,8 @@ class Labels:
     def check(self, models: Sequence[ModelConfig], loaded: Mapping[str, ModelVersions]) -> None:
         """Refuses labels that name versions which are not AVAILABLE.
 
-        A label that stays where it is may; a new one may where that was allowed; a moved one never.
+        Where it was allowed, a label may that is new or stays where it is, but not one that is moved; else none may,
+        not even where it stood before (ServerCore::UpdateModelVersionLabelMap).
 
         Raises:
             ServingError: in TensorFlow Serving's words.
@@ -43,7 +44,7 @@ class Labels:
                 versions = loaded.get(model.name)
                 if versions is not None and versions.available(version) is not None:
                     continue
-                if before.get(label) == version or (self._allow_unavailable and label not in before):
+                if self._allow_unavailable and before.get(label, version) == version:
                     continue
                 raise lifecycle_wording.label_to_unavailable(version, model.name)
 

@@ -13,7 +13,7 @@ from toolkit.serving.labels import Labels
 from toolkit.serving.loads import Lifecycle, Load, Loads
 from toolkit.serving.servables import Servable
 from toolkit.serving.versions import ModelVersions, Version
-from toolkit.wire import lifecycle_wording, wording
+from toolkit.wire import configs, lifecycle_wording, wording
 from toolkit.wire.messages import ModelConfig, ModelStatus, State, Target
 
 
@@ -43,9 +43,20 @@ class Library:
         self._looks = itertools.count(1)
         self._poller = threading.Thread(target=self._poll_forever, name="poll-versions", daemon=True)
 
-    def start(self, models: Sequence[ModelConfig]) -> None:
-        """Begins to load the models and to poll the disk."""
+    def start(self, models: Sequence[ModelConfig], *, strict: bool = False) -> None:
+        """Begins to load the models and to poll the disk.
+
+        Args:
+            models: what to serve.
+            strict: refuse labels of versions that are not loaded yet, as the real server does; else they work once
+                their versions do.
+
+        Raises:
+            ServingError: in TensorFlow Serving's words; nothing was begun.
+        """
         with self._changed:
+            if strict:
+                self._labels.check(models, {})
             self._configs = {model.name: model for model in models}
             for model in models:
                 self._labels.preset(model)
@@ -138,10 +149,13 @@ class Library:
         """Takes another list of models; gives the names of the new ones. A refused list changes nothing.
 
         Raises:
-            ServingError: a label names a version that is not AVAILABLE.
+            ServingError: the list is one that the real server refuses, or a label names a version that is not
+                AVAILABLE.
         """
         with self._changed:
+            configs.check_list(models, tuple(self._configs.values()))
             self._labels.check(models, self._models)
+            configs.check_platforms(models)
             before, self._configs = self._configs, {model.name: model for model in models}
             self._labels.assign(models)
             removed = [self._models[name] for name in before if name not in self._configs and name in self._models]

@@ -125,7 +125,11 @@ def read_models(flags: _Flags) -> tuple[ModelConfig, ...]:
     if flags.text("model_config_file"):
         file = Path(flags.text("model_config_file"))
         # The real server starts on a config that says nothing, and waits for one that does; only a reload refuses it.
-        return () if _read(file, "model_config_file", says_nothing) else read_config_file(file)
+        if _read(file, "model_config_file", says_nothing):
+            return ()
+        models = read_config_file(file)
+        check_models(models)
+        return models
     if not flags.text("model_base_path"):
         raise UsageError(
             "Both server_options.model_base_path and server_options.model_config_file are empty!",
@@ -137,15 +141,14 @@ def read_models(flags: _Flags) -> tuple[ModelConfig, ...]:
 
 
 def read_config_file(path: Path) -> tuple[ModelConfig, ...]:
-    """The models in a --model_config_file, checked.
+    """The models in a --model_config_file; whoever takes them checks them, by what is served already.
 
     Raises:
-        ToolkitError: the file is missing, is no config, or is one that the real server refuses.
+        ToolkitError: the file is missing, is no config, or holds no list of models.
     """
     models = _read(path, "model_config_file", read_config_text)
     if models is None:
-        raise lifecycle_wording.config_kind_unsupported()
-    check_models(models)
+        raise lifecycle_wording.no_list_of_models()
     return models
 
 

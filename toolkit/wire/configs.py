@@ -87,10 +87,22 @@ def fill_models(proto: Message, models: Sequence[ModelConfig]) -> None:
             policy.latest.num_versions = model.policy.count
 
 
-def check_models(models: Sequence[ModelConfig], platforms: Sequence[str] = (TENSORFLOW,)) -> None:
-    """Refuses a list of models that the real server refuses, for the same reason and in the same order.
+def check_models(models: Sequence[ModelConfig]) -> None:
+    """Refuses a first list of models that the real server refuses, for the same reason and in the same order.
 
-    Then, as ours, places that only the real server reaches: it would be waited for what nobody looks for.
+    Raises:
+        ServingError: in the server's words.
+    """
+    check_list(models)
+    check_platforms(models)
+
+
+def check_list(models: Sequence[ModelConfig], before: Sequence[ModelConfig] = ()) -> None:
+    """What ServerCore::ReloadConfig looks at before it looks at labels.
+
+    Args:
+        models: the list to come.
+        before: the list that it replaces; a model in both keeps its platform.
 
     Raises:
         ServingError: in the server's words.
@@ -103,6 +115,20 @@ def check_models(models: Sequence[ModelConfig], platforms: Sequence[str] = (TENS
     for model in models:
         if not model.base_path.startswith("/") and not _URI.match(model.base_path):
             raise wording.relative_path(model.name, model.base_path)
+    known = {model.name: platform_of(model) for model in before}
+    for model in models:
+        if model.name in known and (platform := platform_of(model)) != known[model.name]:
+            raise wording.platform_changed(model.name, known[model.name], platform)
+
+
+def check_platforms(models: Sequence[ModelConfig], platforms: Sequence[str] = (TENSORFLOW,)) -> None:
+    """What it looks at after the labels; then, as ours, places that only the real server reaches.
+
+    It would be waited for what nobody looks for.
+
+    Raises:
+        ServingError: in the server's words.
+    """
     for model in models:
         platform = platform_of(model)
         if platform not in platforms:

@@ -28,6 +28,14 @@ def config_kind_unsupported() -> ServingError:
     )
 
 
+def no_list_of_models() -> ServingError:
+    """A --model_config_file that holds no list of models; TensorFlow Serving's words for one that is read again."""
+    return _precondition(
+        "Cannot transition to requested config. It is only legal to transition from one ModelConfigList to another.",
+        "write a model_config_list",
+    )
+
+
 def listed_twice(name: str) -> ServingError:
     """One model name at two places of the list."""
     return _invalid(f"Illegal to list model {name} multiple times in config list", "give each model its own name")
