@@ -16,7 +16,7 @@ from tests.measure.reports import MS, measurement, report, three_paths
 from toolkit.cli.bench import _TimeLeft
 from toolkit.cli.main import run
 from toolkit.cli.output import Output
-from toolkit.errors import CatalogError
+from toolkit.errors import BenchError, CatalogError
 from toolkit.measure import bench
 from toolkit.measure.awake import ASLEEP, AWAKE
 from toolkit.measure.bench import BenchRequest
@@ -127,9 +127,12 @@ def test_a_model_that_is_named_twice_is_measured_once(measured: Measured) -> Non
     assert asked[0].models == ("mlp", "cnn")
 
 
-def test_two_references_to_models_of_one_name_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(["bench", "mlp", "models/mlp.py", "-q"]) == 2
-    assert "'mlp' and 'models/mlp.py' are both called mlp" in capsys.readouterr().err
+def test_two_references_to_models_of_one_name_are_refused(monkeypatch: pytest.MonkeyPatch, root: Path) -> None:
+    monkeypatch.setattr(bench, "_measured", lambda *_: three_paths())
+    twice = ("mlp", "models/mlp.py")
+    with pytest.raises(BenchError, match=r"'mlp' and 'models/mlp\.py' are both called mlp"):
+        bench.measure(BenchRequest(models=twice, root=root))
+    assert bench.measure(BenchRequest(models=twice[:1], root=root)) == three_paths()
 
 
 def test_how_to_reach_a_given_server_is_asked_for_with_it_alone(
