@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from toolkit.errors import ServingError, ToolkitError, UsageError
-from toolkit.serving.flags import OWN, TENSORFLOW_SERVING, Kind, channel_arguments, explicit_bools
+from toolkit.serving.flags import FLAGS, OWN, TENSORFLOW_SERVING, Flag, Kind, channel_arguments, explicit_bools, in_vain
 from toolkit.serving.loading import Loader
-from toolkit.serving.settings import read_config_file, settings_of
+from toolkit.serving.settings import defaults, read_config_file, settings_of
 from toolkit.wire.messages import Keep, ModelConfig
 
 USAGE = (Path(__file__).resolve().parents[1] / "golden" / "data" / "tensorflow_model_server-flags.txt").read_text()

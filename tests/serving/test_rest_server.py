@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.serving.running import PATIENCE_S, Running, at_once, running
+from tests.serving.running import PATIENCE_S, Page, Running, at_once, running
 from toolkit.errors import UnavailableError, UsageError
 from toolkit.serving.settings import settings_of
 from toolkit.wire.messages import ModelConfig
@@ -116,6 +116,31 @@ def test_a_body_over_the_limit_is_refused_even_if_it_only_unfolds_to_it(start: S
 def test_a_request_that_takes_too_long_is_given_up(start: Start) -> None:
     with start(held=True, rest_api_timeout_in_ms=50) as server:
         assert server.post(PATH, BODY).status == 504
+
+
+def phases_ms(answer: Page) -> dict[str, float]:
+    """The Server-Timing header."""
+    parts = (part.partition(";dur=") for part in answer.headers["server-timing"].split(", "))
+    return {name: float(duration) for name, _, duration in parts if duration}
+
+
+def test_a_request_that_is_given_up_says_where_its_time_went(start: Start) -> None:
+    with start(held=True, rest_api_num_threads=1, rest_api_timeout_in_ms=50) as server:
+        ran = phases_ms(server.post(PATH, BODY))
+        waited = phases_ms(server.post(PATH, BODY))  # the first one still has the only thread
+        page = server.host.metrics.page().decode()
+        server.model.gate.set()
+    assert ran["compute"] > 0
+    assert sum(ran.values()) >= 49  # to a clock tick the 50 ms of the limit
+    assert (waited["queue"] >= 49, waited["compute"]) == (True, 0)
+    assert 'tfx_refused_total{entrypoint="REST",reason="deadline passed"} 1.0' in page
+
+
+def test_a_timeout_of_zero_gives_no_request_up(start: Start) -> None:
+    with start(rest_api_timeout_in_ms=0) as server:
+        # Where it arrives, too, once it is known to be short.
+        for _ in range(4):
+            assert json.loads(server.post(PATH, BODY).body) == ANSWER
 
 
 def test_past_the_queue_a_request_is_refused_at_once_with_a_hint_and_later_ones_are_answered(start: Start) -> None:

@@ -2,8 +2,10 @@
 
 import http.client
 import json
+import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import grpc
@@ -105,6 +107,63 @@ def test_a_new_certificate_is_taken_up_and_a_bad_one_changes_nothing(
             ask(server, authority, None)
         config.write_text('server_key: "nonsense"')
         ask(server, stranger, None)
+
+
+@WAYS
+@pytest.mark.parametrize("verify", [False, True])
+def test_whether_clients_need_a_certificate_is_not_changed_in_passing(
+    ask: Ask, transport: str, verify: bool, authority: Authority, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    server_pair, client = authority.sign("server"), authority.sign("client")
+    config = write_ssl_config(tmp_path / "ssl.config", server_pair, authority.own.cert, verify=verify)
+    with running(tmp_path, transport=transport, ssl_config_file=str(config)) as server:
+        write_ssl_config(config, authority.sign("expired", days=-1), authority.own.cert, verify=not verify)
+        ask(server, authority, client)  # by the certificate of before
+        assert f"client_verify: {str(not verify).lower()} is taken up by a restart only" in caplog.text
+        assert {record.levelname for record in caplog.records if "client_verify" in record.message} == {"ERROR"}
+        if verify:
+            with pytest.raises(RefusedError):
+                ask(server, authority, None)
+
+
+@WAYS
+def test_a_new_authority_of_clients_is_taken_up(
+    ask: Ask, transport: str, authority: Authority, stranger: Authority, tmp_path: Path
+) -> None:
+    pair, before, after = authority.sign("server"), authority.sign("client"), stranger.sign("client")
+    config = write_ssl_config(tmp_path / "ssl.config", pair, authority.own.cert, verify=True)
+    with running(tmp_path, transport=transport, ssl_config_file=str(config)) as server:
+        ask(server, authority, before)
+        write_ssl_config(config, pair, stranger.own.cert, verify=True)
+        ask(server, authority, after)
+        with pytest.raises(RefusedError):
+            ask(server, authority, before)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_session_does_not_outlive_the_authority_that_vouched_for_it(
+    version: ssl.TLSVersion, authority: Authority, stranger: Authority, tmp_path: Path
+) -> None:
+    pair, own = authority.sign("server"), authority.sign("client")
+    config = write_ssl_config(tmp_path / "ssl.config", pair, authority.own.cert, verify=True)
+    context = ssl.create_default_context(cafile=str(authority.own.cert))
+    context.maximum_version = version
+    context.load_cert_chain(own.cert, own.key)
+
+    def asked(port: int, session: ssl.SSLSession | None) -> tuple[bytes, bool | None, ssl.SSLSession | None]:
+        with (
+            socket.create_connection(("127.0.0.1", port), PATIENCE_S) as plain,
+            context.wrap_socket(plain, server_hostname="localhost", session=session) as client,
+        ):
+            client.sendall(b"GET /healthz HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+            return client.recv(15), client.session_reused, client.session
+
+    with running(tmp_path, ssl_config_file=str(config)) as server:
+        got, _, session = asked(server.rest_port, None)
+        assert asked(server.rest_port, session)[:2] == (got, True)
+        write_ssl_config(config, pair, stranger.own.cert, verify=True)
+        with suppress(OSError):  # how it is refused depends on the version
+            assert asked(server.rest_port, session)[0] == b""
 
 
 def test_a_file_that_is_none_is_said_before_anything_starts(tmp_path: Path) -> None:
