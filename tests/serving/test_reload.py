@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 
@@ -25,9 +25,10 @@ from tests.serving.fakes import (
 from toolkit.errors import Fault, ServingError
 from toolkit.serving.engine import DirectRuns, Engine
 from toolkit.serving.library import Library
-from toolkit.serving.metrics import Metrics
+from toolkit.serving.metrics import Metrics, Observation
 from toolkit.serving.rpc_calls import RpcCalls
 from toolkit.serving.timing import Timing
+from toolkit.wire import protos
 from toolkit.wire.codes import Code
 from toolkit.wire.messages import ModelConfig, ReloadRequest, VersionPolicy
 from toolkit.wire.rpc import RELOAD_CONFIG
@@ -197,6 +198,23 @@ def test_a_caller_whose_deadline_passed_keeps_no_thread(served: Library, disk: D
     assert answer.status is not None
     assert answer.status.code is Code.DEADLINE_EXCEEDED
     assert answered(served, "a") == 1
+
+
+def test_each_metric_asked_for_says_once_how_much_it_grew(disk: Disk, load: FakeLoader) -> None:
+    metrics, seen = Metrics(), Observation("a", "Predict", "GRPC", Code.OK, 1)
+    metrics.observe(seen, Timing())
+
+    class Busy(Library):
+        def reconfigure(self, models: Sequence[ModelConfig]) -> list[str]:
+            metrics.observe_all(seen, [Timing(), Timing()])
+            return []
+
+    names = ("/tensorflow/serving/request_count", "/made/up", "/tensorflow/serving/runtime_latency", "/made/up")
+    body = encode_reload_request(ReloadRequest((disk.config("a"),), names))
+    answer = RpcCalls(Engine(Busy(load, BY_HAND), DirectRuns()), metrics).answer(RELOAD_CONFIG, body, Timing())
+    grown = protos.parse(protos.ReloadConfigResponse, answer.body).metric
+    assert {metric.name: metric.int64_value_increase for metric in grown} == dict.fromkeys(names, 0) | {names[0]: 2}
+    assert len(grown) == 3
 
 
 def test_22_a_new_model_that_cannot_load_is_reported_and_the_others_are_applied(

@@ -161,10 +161,22 @@ class Metrics:
         for waited_s in batch.queue_s:
             queued.observe(waited_s * 1e6)
 
-    def page(self) -> bytes:
-        """The metrics as Prometheus reads them."""
+    def counted(self, names: Sequence[str]) -> dict[str, int]:
+        """The first cell of each of these counters, by TensorFlow Serving's own names for them: slashes, no colons.
+
+        A histogram counts as 0, and so does what is not known here, as in ModelServiceImpl::GetMetrics.
+        """
+        self._count_all()
+        known = {counts.name.replace(":", "/"): counts for counts in (self._requests, self._batches)}
+        return {name: known[name].first() if name in known else 0 for name in names}
+
+    def _count_all(self) -> None:
         for (*_, code), cells in list(self._cells.items()):
             self._count(code, cells)
+
+    def page(self) -> bytes:
+        """The metrics as Prometheus reads them."""
+        self._count_all()
         shown = prometheus_client.generate_latest(self.registry)
         # The library names the type of a counter with a suffix that TensorFlow Serving's counters do not have.
         for name in (self._requests.name.encode(), self._batches.name.encode()):
@@ -207,6 +219,11 @@ class _Counts:
         """So many more."""
         with self._lock:
             self._found[values] = self._found.get(values, 0) + count
+
+    def first(self) -> int:
+        """The count of the labels that come first in their order."""
+        found = self._found.copy()
+        return found[min(found)] if found else 0
 
     def collect(self) -> Iterator[Metric]:
         """The counts, as the library asks for them."""

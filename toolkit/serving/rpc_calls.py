@@ -105,7 +105,7 @@ class RpcCalls:
     def answer(self, method: str, body: bytes, timing: Timing, caller: Caller | None = None) -> RpcAnswer:
         """What a call is answered with; never raises. A reload waits for models no longer than its caller does."""
         started_ns = time.perf_counter_ns()
-        call = MethodCall(self.engine, body, timing, caller)
+        call = MethodCall(self.engine, self.metrics, body, timing, caller)
         found, status = b"", None
         try:
             found = self._predict(call) if method == rpc.PREDICT else METHODS[method](call)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from toolkit.serving.callers import Caller
 from toolkit.serving.engine import Engine
+from toolkit.serving.metrics import Metrics
 from toolkit.serving.timing import Timing
 from toolkit.wire import rpc, rpc_examples, rpc_models
 from toolkit.wire.messages import MultiRequest
@@ -20,6 +21,7 @@ class MethodCall:
     """
 
     engine: Engine
+    metrics: Metrics
     body: bytes
     timing: Timing
     caller: Caller | None = None
@@ -70,8 +72,10 @@ def _reload(call: MethodCall) -> bytes:
     deadline_ns = call.timing.deadline_ns
     # A model may never come; a caller that is gone must not keep a thread.
     left_s = None if deadline_ns is None else max(0.0, (deadline_ns - time.perf_counter_ns()) / 1e9)
+    before = call.metrics.counted(request.metrics)
     call.engine.reload(request, left_s, call.caller)
-    return rpc_models.encode_reload_response(None, {})
+    after = call.metrics.counted(request.metrics)
+    return rpc_models.encode_reload_response(None, {name: count - before[name] for name, count in after.items()})
 
 
 METHODS: Mapping[str, Callable[[MethodCall], bytes]] = {
