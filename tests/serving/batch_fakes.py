@@ -75,7 +75,7 @@ class Callers:
     pool: ThreadPoolExecutor
 
     def ask(
-        self, servable: FakeServable, x: Any, *, outputs: Sequence[str] = ("y",), timing: Timing | None = None
+        self, servable: FakeServable, x: Any, *, outputs: Sequence[str] = ("y", "total"), timing: Timing | None = None
     ) -> "Future[Outputs]":
         """A request whose answer is awaited elsewhere."""
         feed = x if isinstance(x, dict) else {"x": np.asarray(x)}

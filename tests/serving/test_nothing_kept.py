@@ -24,10 +24,11 @@ from toolkit.serving.rest_calls import Asked as AskedRest
 from toolkit.serving.rest_calls import RestCalls
 from toolkit.serving.rpc_calls import Asked, RpcCalls
 from toolkit.serving.scheme import Scheme
+from toolkit.serving.servables import Servable
 from toolkit.serving.timing import Timing
 from toolkit.wire import rpc
 from toolkit.wire.messages import ModelConfig, PredictRequest
-from toolkit.wire.plans import Plan
+from toolkit.wire.plans import Check, Plan
 from toolkit.wire.rest import Call, RestCall
 from toolkit.wire.settings import BatchingParameters
 
@@ -72,6 +73,9 @@ class Noting:
 
     inner: Runs
     arrays: list[weakref.ref[Any]] = field(default_factory=list)
+
+    def check(self, servable: Servable) -> Check:
+        return self.inner.check(servable)
 
     def bind(self, lease: Lease, plan: Plan) -> Run:
         self.arrays += map(weakref.ref, plan.feed.values())

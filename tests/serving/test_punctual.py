@@ -14,8 +14,9 @@ from toolkit.errors import Fault, ServingError
 from toolkit.serving.engine import Run
 from toolkit.serving.library import Lease
 from toolkit.serving.punctual import PunctualRuns
+from toolkit.serving.servables import Servable
 from toolkit.serving.timing import Timing
-from toolkit.wire.plans import Plan
+from toolkit.wire.plans import Check, Plan, no_check
 
 MS = 1_000_000
 PLAN = Plan(SIGNATURES["serving_default"], {"x": np.ones((1, 2), np.float32)}, ("y",))
@@ -32,6 +33,9 @@ class Clockwork:
 
     def __call__(self) -> int:
         return self.now_ns
+
+    def check(self, _: Servable) -> Check:
+        return no_check
 
     def bind(self, lease: Lease, plan: Plan) -> Run:
         return lambda _, timing: self.run(lease, plan, timing)

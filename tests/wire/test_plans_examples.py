@@ -1,5 +1,6 @@
 """Examples and tasks against signatures: each of the server's answers to those that do not fit."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -7,20 +8,22 @@ import pytest
 
 from tests.wire.example_signatures import SIGNATURES
 from toolkit.errors import Fault, ServingError
-from toolkit.wire import plans, protos
+from toolkit.wire import plans, plans_examples, protos
 from toolkit.wire.messages import ExamplesRequest, MetadataRequest, MultiRequest, Target, Task
 from toolkit.wire.plans import Plan
-from toolkit.wire.signatures import CLASSIFY_METHOD, REGRESS_METHOD
+from toolkit.wire.signatures import CLASSIFY_METHOD, REGRESS_METHOD, TensorInfo
+
+FLOATS_LATER = TensorInfo("f:0", 1, None)
 
 
 def classify(signature: str, *examples: bytes, check: bool = False) -> Plan:
     request = ExamplesRequest(Target("m", signature=signature), examples)
-    return plans.plan_classify(SIGNATURES, request, check_method=check)
+    return plans_examples.plan_classify(SIGNATURES, request, check_method=check)
 
 
 def regress(signature: str, *examples: bytes, check: bool = False) -> Plan:
     request = ExamplesRequest(Target("m", signature=signature), examples)
-    return plans.plan_regress(SIGNATURES, request, check_method=check)
+    return plans_examples.plan_regress(SIGNATURES, request, check_method=check)
 
 
 def test_examples_become_the_feed() -> None:
@@ -89,7 +92,7 @@ SCORES = np.array([[0.5, 1.5]], np.float32)
 def test_a_classification_may_have_labels_scores_or_both() -> None:
     plan = classify("classify", b"example")
     for outputs in ({"classes": LABELS}, {"scores": SCORES}, {"classes": LABELS, "scores": SCORES}):
-        found = plans.classification(plan, Target("m"), outputs)
+        found = plans_examples.classification(plan, Target("m"), outputs)
         assert (found.labels is not None, found.scores is not None) == ("classes" in outputs, "scores" in outputs)
 
 
@@ -110,19 +113,19 @@ def test_a_classification_may_have_labels_scores_or_both() -> None:
 )
 def test_what_is_no_classification_is_refused(outputs: Any, message: str) -> None:
     with pytest.raises(ServingError) as caught:
-        plans.classification(classify("classify", b"example"), Target("m"), outputs)
+        plans_examples.classification(classify("classify", b"example"), Target("m"), outputs)
     assert (caught.value.fault, caught.value.message) == (Fault.INVALID, message)
 
 
 def test_one_tensor_under_both_names_is_the_classes() -> None:
     with pytest.raises(ServingError, match=r"^Expected classes Tensor of DT_STRING\. Got: DT_FLOAT$"):
-        plans.classification(classify("twins", b"example"), Target("m"), {"classes": SCORES, "scores": SCORES})
+        plans_examples.classification(classify("twins", b"example"), Target("m"), {"classes": SCORES, "scores": SCORES})
 
 
 @pytest.mark.parametrize("shape", [(2,), (2, 1)])
 def test_a_regression_has_a_value_for_each_example(shape: tuple[int, ...]) -> None:
     outputs = {"outputs": np.array([1, 2], np.float32).reshape(shape)}
-    assert plans.regression(regress("regress", b"1", b"2"), Target("m"), outputs).values.tolist() == [1, 2]
+    assert plans_examples.regression(regress("regress", b"1", b"2"), Target("m"), outputs).values.tolist() == [1, 2]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +146,7 @@ def test_a_regression_has_a_value_for_each_example(shape: tuple[int, ...]) -> No
 )
 def test_what_is_no_regression_is_refused(values: Any, message: str) -> None:
     with pytest.raises(ServingError) as caught:
-        plans.regression(regress("regress", b"example"), Target("m"), {"outputs": values})
+        plans_examples.regression(regress("regress", b"example"), Target("m"), {"outputs": values})
     assert (caught.value.fault, caught.value.message) == (Fault.INVALID, message)
 
 
@@ -153,11 +156,20 @@ def task(signature: str, method: str, model: str = "m") -> Task:
 
 def test_several_signatures_are_planned_in_order() -> None:
     tasks = (task("regress", REGRESS_METHOD), task("classify", CLASSIFY_METHOD))
-    found = plans.plan_multi(SIGNATURES, MultiRequest(tasks, (b"example",)))
+    found = plans_examples.plan_multi(SIGNATURES, MultiRequest(tasks, (b"example",)))
     assert [(plan.signature.name, plan.outputs) for plan in found] == [
         ("regress", ("outputs",)),
         ("classify", ("classes", "scores")),
     ]
+
+
+def test_several_signatures_are_one_call_whose_arguments_are_counted_by_tensor() -> None:
+    # Inputs f:0 and e:0, of which the first task's is the second in order.
+    odd = {"floats_later": replace(SIGNATURES["regress"], name="floats_later", inputs={"inputs": FLOATS_LATER})}
+    tasks = (task("floats_later", REGRESS_METHOD), task("regress", REGRESS_METHOD))
+    with pytest.raises(ServingError) as caught:
+        plans_examples.plan_multi({**SIGNATURES, **odd}, MultiRequest(tasks, (b"example",)))
+    assert caught.value.message == "Expects arg[1] to be float but string is provided"
 
 
 @pytest.mark.parametrize(
@@ -185,7 +197,7 @@ def test_several_signatures_are_planned_in_order() -> None:
 )
 def test_several_signatures_are_refused(tasks: list[Task], fault: Fault, message: str) -> None:
     with pytest.raises(ServingError) as caught:
-        plans.plan_multi(SIGNATURES, MultiRequest(tuple(tasks), (b"example",)))
+        plans_examples.plan_multi(SIGNATURES, MultiRequest(tuple(tasks), (b"example",)))
     assert (caught.value.fault, caught.value.message) == (fault, message)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from toolkit.errors import ToolkitError
-from toolkit.wire import plans, protos, rpc, rpc_examples, rpc_models
+from toolkit.wire import plans, plans_examples, protos, rpc, rpc_examples, rpc_models
 from toolkit.wire.signatures import ServedSignature
 
 CASES: list[dict[str, Any]] = json.loads(
@@ -39,18 +39,18 @@ def predict(body: bytes, served: Mapping[str, Signatures]) -> None:
 def classify(body: bytes, served: Mapping[str, Signatures]) -> None:
     request = rpc_examples.decode_classify_request(body)
     if request.target.model in served:
-        plans.plan_classify(served[request.target.model], request)
+        plans_examples.plan_classify(served[request.target.model], request)
 
 
 def regress(body: bytes, served: Mapping[str, Signatures]) -> None:
     request = rpc_examples.decode_regress_request(body)
     if request.target.model in served:
-        plans.plan_regress(served[request.target.model], request)
+        plans_examples.plan_regress(served[request.target.model], request)
 
 
 def multi(body: bytes, served: Mapping[str, Signatures]) -> None:
     request = rpc_examples.decode_multi_request(body)
-    plans.plan_multi(served[rpc_examples.multi_target(request).model], request)
+    plans_examples.plan_multi(served[rpc_examples.multi_target(request).model], request)
 
 
 def metadata(body: bytes, _: Mapping[str, Signatures]) -> None:

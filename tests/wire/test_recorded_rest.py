@@ -10,7 +10,7 @@ import pytest
 
 from toolkit.core.tensors import Outputs
 from toolkit.errors import ToolkitError
-from toolkit.wire import plans, rest, rest_examples, rest_models, rest_outputs, rest_predict
+from toolkit.wire import plans, plans_examples, rest, rest_examples, rest_models, rest_outputs, rest_predict
 from toolkit.wire.rest import Call
 from toolkit.wire.signatures import ServedSignature
 
@@ -67,7 +67,7 @@ def plan(call: rest.RestCall, body: bytes, served: Mapping[str, Signatures], *, 
             plans.plan_predict(signatures, request)
         return
     examples = rest_examples.decode_examples_request(call.target, body)
-    planner = plans.plan_classify if call.call is Call.CLASSIFY else plans.plan_regress
+    planner = plans_examples.plan_classify if call.call is Call.CLASSIFY else plans_examples.plan_regress
     if signatures:
         planner(signatures, examples, check_method=check_method)
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from toolkit.core.tensors import Outputs
+from toolkit.errors import ServingError
 from toolkit.serving.batch_queue import Batch, BatchQueue, Gathered, Request
 from toolkit.serving.engine import DirectRuns, Run
 from toolkit.serving.library import Lease
@@ -17,9 +18,26 @@ from toolkit.serving.servables import Servable
 from toolkit.serving.timing import Timing
 from toolkit.wire import batching_wording as words
 from toolkit.wire import wording
-from toolkit.wire.plans import Plan
+from toolkit.wire.plans import Check, Plan, no_check
 
 _scheme_of = functools.cache(Scheme.of)
+
+
+def _rows_of(scheme: Scheme, plan: Plan) -> int:
+    """How many rows of a plan are to be gathered; 0 where it has to run by itself.
+
+    Raises:
+        ServingError: the feed cannot be batched.
+    """
+    try:
+        rows = words.rows_of(plan.feed)
+        if rows > scheme.max_request_rows:
+            raise words.too_large(rows, scheme.max_request_rows)
+    except ServingError:
+        if plan.whole:
+            raise
+        return 0  # the real server batches none that asks for a part of the outputs, so this one may be answered
+    return rows
 
 
 class Watch(Protocol):
@@ -62,6 +80,11 @@ class BatchedRuns:
         for thread in self._threads:
             thread.start()
 
+    def check(self, servable: Servable) -> Check:
+        """Refuses what cannot be batched: the real server does so before its session sees what is fed and fetched."""
+        scheme = self._scheme_of(servable)
+        return no_check if scheme is None else functools.partial(_rows_of, scheme)
+
     def run(self, lease: Lease, plan: Plan, timing: Timing) -> Outputs:
         """The outputs that the plan fetches.
 
@@ -71,9 +94,7 @@ class BatchedRuns:
         scheme = self._scheme_of(lease.servable)
         if scheme is None:
             return self._alone.run(lease, plan, timing)
-        rows = words.rows_of(plan.feed)
-        if rows > scheme.max_request_rows:
-            raise words.too_large(rows, scheme.max_request_rows)
+        rows = _rows_of(scheme, plan)
         if rows == 0:
             return self._alone.run(lease, plan, timing)  # nothing to gather; the real server never answers it
         if self._watch is not None:

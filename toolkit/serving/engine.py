@@ -9,10 +9,11 @@ from toolkit.core.tensors import Feed, Outputs
 from toolkit.serving.callers import Caller
 from toolkit.serving.library import Lease, Library
 from toolkit.serving.merging import Merged, merged_of
-from toolkit.serving.servables import first_answer
+from toolkit.serving.servables import Servable, first_answer
 from toolkit.serving.timing import Timing
 from toolkit.serving.versions import Version
 from toolkit.wire import lifecycle_wording
+from toolkit.wire import plans_examples as examples
 from toolkit.wire.fast_predict import Form
 from toolkit.wire.fast_rest import Body, feed_of
 from toolkit.wire.messages import (
@@ -29,18 +30,9 @@ from toolkit.wire.messages import (
     ReloadRequest,
     Target,
 )
-from toolkit.wire.plans import (
-    Plan,
-    check_metadata,
-    classification,
-    plan_classify,
-    plan_multi,
-    plan_predict,
-    plan_regress,
-    regression,
-)
+from toolkit.wire.plans import Check, Plan, check_metadata, no_check, plan_predict
 from toolkit.wire.rpc_examples import multi_target
-from toolkit.wire.signatures import CLASSIFY_METHOD, ServedSignature
+from toolkit.wire.signatures import ServedSignature
 
 Bind = Callable[[Mapping[str, ServedSignature]], PredictRequest]
 
@@ -52,6 +44,9 @@ Run = Callable[[Feed, Timing], Outputs]
 class Runs(Protocol):
     """Runs plans against a leased version: at once, or gathered into batches."""
 
+    def check(self, servable: Servable) -> Check:
+        """What refuses a version's plans before its session looks at their tensors."""
+
     def run(self, lease: Lease, plan: Plan, timing: Timing) -> Outputs:
         """The outputs that the plan fetches."""
 
@@ -61,6 +56,10 @@ class Runs(Protocol):
 
 class DirectRuns:
     """Each plan by itself, on the caller's thread."""
+
+    def check(self, _: Servable) -> Check:
+        """Refuses none: whatever comes goes on to the session."""
+        return no_check
 
     def run(self, lease: Lease, plan: Plan, timing: Timing) -> Outputs:
         """The outputs that the plan fetches."""
@@ -147,13 +146,15 @@ class Engine:
         version, servable = self.library.acquire(target)
         try:
             with timing.phase("parse"):
-                signatures = servable.signatures
-                plan = plan_predict(signatures, bind(signatures), check_method=self.check_methods)
+                plan = self._plan(plan_predict, servable, bind(servable.signatures))
             lease = Lease(target.answered_by(version.number), version.number, servable)
             return Prepared(target.model, version, lease.target, self.runs.bind(lease, plan), plan.feed)
         except BaseException:
             self.library.release(target.model, version)
             raise
+
+    def _plan(self, plan: Callable[..., Plan], servable: Servable, request: PredictRequest | ExamplesRequest) -> Plan:
+        return plan(servable.signatures, request, check_method=self.check_methods, check=self.runs.check(servable))
 
     def prepare_form(self, form: Form, body: bytes, timing: Timing) -> Prepared:
         """The same for a request of a form: what such requests have in common is looked up once a version."""
@@ -184,7 +185,7 @@ class Engine:
             feed = body.feed() if known is not None else None
             if known is None or feed is None:
                 request = body.bind(servable.signatures)
-                plan = plan_predict(servable.signatures, request, check_method=self.check_methods)
+                plan = self._plan(plan_predict, servable, request)
                 lease = Lease(request.target.answered_by(version.number), version.number, servable)
                 defaults = {name: array for name, array in plan.feed.items() if name not in request.feed}
                 merged = merged_of(self.together, lease, plan)
@@ -220,7 +221,7 @@ class Engine:
     def _known(self, form: Form, body: bytes, lease: Lease, timing: Timing) -> _Known:
         with timing.phase("parse"):
             request = form.request(body)
-            plan = plan_predict(lease.servable.signatures, request, check_method=self.check_methods)
+            plan = self._plan(plan_predict, lease.servable, request)
         defaults = {name: array for name, array in plan.feed.items() if name not in request.feed}
         run, best = self.runs.bind(lease, plan), lease.servable.able(plan.signature.name, plan.feed)[0]
         # A runner that is lent to a call at a time allocates anew for every other number of rows. Requests of a
@@ -246,27 +247,24 @@ class Engine:
         """Classify."""
         with self.library.lease(request.target) as lease:
             with timing.phase("parse"):
-                plan = plan_classify(lease.servable.signatures, request, check_method=self.check_methods)
-            return classification(plan, lease.target, self.runs.run(lease, plan, timing))
+                plan = self._plan(examples.plan_classify, lease.servable, request)
+            return examples.classification(plan, lease.target, self.runs.run(lease, plan, timing))
 
     def regress(self, request: ExamplesRequest, timing: Timing) -> RegressResponse:
         """Regress."""
         with self.library.lease(request.target) as lease:
             with timing.phase("parse"):
-                plan = plan_regress(lease.servable.signatures, request, check_method=self.check_methods)
-            return regression(plan, lease.target, self.runs.run(lease, plan, timing))
+                plan = self._plan(examples.plan_regress, lease.servable, request)
+            return examples.regression(plan, lease.target, self.runs.run(lease, plan, timing))
 
     def multi_inference(self, request: MultiRequest, timing: Timing) -> MultiResponse:
         """MultiInference: the same examples for several signatures of one version."""
         with self.library.lease(multi_target(request)) as lease:
             with timing.phase("parse"):
-                plans = plan_multi(lease.servable.signatures, request, check_method=self.check_methods)
-            results: list[ClassifyResponse | RegressResponse] = []
-            for task, plan in zip(request.tasks, plans, strict=True):
-                target = task.target.answered_by(lease.version)
-                interpret = classification if task.method == CLASSIFY_METHOD else regression
-                results.append(interpret(plan, target, self.runs.run(lease, plan, timing)))
-            return MultiResponse(tuple(results))
+                plans = examples.plan_multi(lease.servable.signatures, request, check_method=self.check_methods)
+            # The real server runs all tasks as one call: none of its answers is looked at before all have run.
+            outputs = [self.runs.run(lease, plan, timing) for plan in plans]
+            return examples.multi_answer(request, plans, lease.version, outputs)
 
     def metadata(self, request: MetadataRequest) -> tuple[Target, Mapping[str, ServedSignature]]:
         """The version that answers, and its signatures."""

@@ -11,7 +11,7 @@ from toolkit.serving.library import Lease
 from toolkit.serving.servables import Servable
 from toolkit.serving.timing import Timing
 from toolkit.wire import wording
-from toolkit.wire.plans import Plan
+from toolkit.wire.plans import Check, Plan
 
 # How long a measured time counts: what was slow once gets another chance, or it would be refused for ever.
 _RECENT_NS = 1_000_000_000
@@ -51,6 +51,10 @@ class PunctualRuns:
     clock: Callable[[], int] = time.perf_counter_ns
     # What was measured of a version goes with it.
     _paces: WeakKeyDictionary[Servable, dict[str, _Pace]] = field(default_factory=WeakKeyDictionary)
+
+    def check(self, servable: Servable) -> Check:
+        """What refuses a version's plans before its session looks at their tensors."""
+        return self.inner.check(servable)
 
     def run(self, lease: Lease, plan: Plan, timing: Timing) -> Outputs:
         """The outputs that the plan fetches.

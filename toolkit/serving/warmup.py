@@ -11,7 +11,8 @@ from toolkit.errors import WireError
 from toolkit.serving.servables import Servable
 from toolkit.wire import lifecycle_wording as wording
 from toolkit.wire.messages import ExamplesRequest, MultiRequest, PredictRequest, Target
-from toolkit.wire.plans import Plan, classification, plan_classify, plan_multi, plan_predict, plan_regress, regression
+from toolkit.wire.plans import Plan, plan_predict
+from toolkit.wire.plans_examples import classification, plan_classify, plan_multi, plan_regress, regression
 from toolkit.wire.rpc_examples import decode_warmup_record
 from toolkit.wire.signatures import CLASSIFY_METHOD, REGRESS_METHOD
 

@@ -3,31 +3,16 @@
 The order of the checks is TensorFlow Serving's, since a request with two faults is answered for the first.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
-from toolkit.core.tensors import Array, Feed, Outputs
+from toolkit.core.tensors import Array, Feed
 from toolkit.errors import WireError
 from toolkit.wire import wording
-from toolkit.wire.dtypes import BY_NAME, dtype_of
-from toolkit.wire.messages import (
-    ClassifyResponse,
-    ExamplesRequest,
-    MetadataRequest,
-    MultiRequest,
-    PredictRequest,
-    RegressResponse,
-    Target,
-)
+from toolkit.wire.dtypes import dtype_of
+from toolkit.wire.messages import MetadataRequest, PredictRequest
 from toolkit.wire.signatures import CLASSIFY_METHOD, PREDICT_METHOD, REGRESS_METHOD, ServedSignature
 from toolkit.wire.tensor_proto import decode_tensor
-
-_INPUTS = "inputs"
-_CLASSES = "classes"
-_SCORES = "scores"
-_OUTPUTS = "outputs"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +26,27 @@ class Plan:
     feed: Feed
     outputs: tuple[str, ...]
 
+    @property
+    def whole(self) -> bool:
+        """Whether it fetches all that its signature gives, which is what the server's batching looks for."""
+        given = self.signature.outputs
+        return {given[name].name for name in self.outputs} == {info.name for info in given.values()}
+
+
+# What refuses a plan before the session looks at it.
+Check = Callable[[Plan], object]
+
+
+def no_check(_: Plan) -> None:
+    """Lets every plan through to the session."""
+
 
 def plan_predict(
-    signatures: Mapping[str, ServedSignature], request: PredictRequest, *, check_method: bool = False
+    signatures: Mapping[str, ServedSignature],
+    request: PredictRequest,
+    *,
+    check_method: bool = False,
+    check: Check = no_check,
 ) -> Plan:
     """What Predict has to run.
 
@@ -58,10 +61,11 @@ def plan_predict(
     if check_method and signature.method not in allowed:
         raise wording.wrong_predict_method(allowed, signature.method)
     feed = _predict_feed(signature, request.feed)
-    outputs = _filtered(signature, request.output_filter)
-    _check_dtypes(signature, feed)
-    _check_nodes(signature, outputs)
-    return Plan(signature, feed, outputs)
+    plan = Plan(signature, feed, _filtered(signature, request.output_filter))
+    check(plan)
+    check_dtypes(plan)
+    _check_nodes(plan)
+    return plan
 
 
 def _predict_feed(signature: ServedSignature, sent: Feed) -> dict[str, Array]:
@@ -97,78 +101,29 @@ def _filtered(signature: ServedSignature, output_filter: tuple[str, ...]) -> tup
     return output_filter or tuple(signature.outputs)
 
 
-def _check_dtypes(signature: ServedSignature, feed: Feed) -> None:
-    if all([dtype_of(array).number == signature.inputs[alias].number for alias, array in feed.items()]):  # noqa: C419
+def check_dtypes(*plans: Plan) -> None:
+    """Refuses a tensor of another dtype than the graph wants, in plans that are one call of the session.
+
+    Raises:
+        ServingError: in the server's words.
+    """
+    fed = [(plan.signature.inputs[alias], array) for plan in plans for alias, array in plan.feed.items()]
+    if all([dtype_of(array).number == info.number for info, array in fed]):  # noqa: C419
         return
     # TensorFlow sorts what is fed by the tensors' names in the graph, and counts its arguments so.
-    ordered = sorted(feed, key=lambda alias: signature.inputs[alias].name)
-    for index, alias in enumerate(ordered):
-        info, given = signature.inputs[alias], dtype_of(feed[alias])
+    arguments = {info.name: (info, dtype_of(array)) for info, array in fed}
+    for index, name in enumerate(sorted(arguments)):
+        info, given = arguments[name]
         if given.number != info.number:
             raise wording.wrong_dtype(index, info.word, given.word)
 
 
-def _check_nodes(signature: ServedSignature, outputs: tuple[str, ...]) -> None:
+def _check_nodes(plan: Plan) -> None:
     # TensorFlow keeps a model's initialisation op among its signatures; it can be run, but it gives no tensor.
-    for alias in outputs:
-        info = signature.outputs[alias]
+    for alias in plan.outputs:
+        info = plan.signature.outputs[alias]
         if not info.number:
             raise wording.node_without_output(info.name.partition(":")[0], "NoOp")
-
-
-def plan_classify(
-    signatures: Mapping[str, ServedSignature], request: ExamplesRequest, *, check_method: bool = False
-) -> Plan:
-    """What Classify has to run.
-
-    Raises:
-        ServingError: the request or the signature does not fit; in the server's words.
-    """
-    signature = _examples_signature(signatures, request.target)
-    outputs = _classify_outputs(signature, check_method=check_method)
-    return Plan(signature, _examples_feed(signature, request.examples), outputs)
-
-
-def plan_regress(
-    signatures: Mapping[str, ServedSignature], request: ExamplesRequest, *, check_method: bool = False
-) -> Plan:
-    """What Regress has to run.
-
-    Raises:
-        ServingError: the request or the signature does not fit; in the server's words.
-    """
-    signature = _examples_signature(signatures, request.target)
-    outputs = _regress_outputs(signature, check_method=check_method)
-    return Plan(signature, _examples_feed(signature, request.examples), outputs)
-
-
-def plan_multi(
-    signatures: Mapping[str, ServedSignature], request: MultiRequest, *, check_method: bool = False
-) -> tuple[Plan, ...]:
-    """What MultiInference has to run, a plan for each task; the servable is that of the first task.
-
-    Raises:
-        ServingError: a task or its signature does not fit; in the server's words.
-    """
-    checks = {CLASSIFY_METHOD: _classify_outputs, REGRESS_METHOD: _regress_outputs}
-    chosen: dict[str, tuple[str, ...]] = {}
-    for task in request.tasks:
-        name = task.target.signature_name
-        if not task.target.model:
-            raise wording.task_without_name()
-        if task.target.model != request.tasks[0].target.model:
-            raise wording.tasks_of_two_models()
-        if name in chosen:
-            raise wording.task_twice(name)
-        if name not in signatures:
-            raise wording.task_signature_missing(name)
-        if task.method not in checks:
-            raise wording.unsupported_method(task.method)
-        chosen[name] = checks[task.method](signatures[name], check_method=check_method)
-    return tuple(
-        Plan(signatures[name], _examples_feed(signatures[name], request.examples), outputs)
-        for name, outputs in chosen.items()
-    )
 
 
 def check_metadata(request: MetadataRequest) -> None:
@@ -182,108 +137,3 @@ def check_metadata(request: MetadataRequest) -> None:
     for name in request.fields:
         if name != "signature_def":
             raise wording.metadata_field_unknown(name)
-
-
-def _examples_signature(signatures: Mapping[str, ServedSignature], target: Target) -> ServedSignature:
-    if target.signature_name not in signatures:
-        raise wording.examples_signature_missing(target.signature_name)
-    return signatures[target.signature_name]
-
-
-def _classify_outputs(signature: ServedSignature, *, check_method: bool) -> tuple[str, ...]:
-    if check_method and signature.method != CLASSIFY_METHOD:
-        raise wording.wrong_method(CLASSIFY_METHOD, "classification", signature.method)
-    if len(signature.inputs) != 1:
-        raise wording.unusable_signature("Expected one input Tensor.")
-    if len(signature.outputs) not in (1, 2):
-        raise wording.unusable_signature(f"Expected one or two output Tensors, found {len(signature.outputs)}")
-    _check_named(_INPUTS in signature.inputs, "No classification inputs found in SignatureDef: ", signature)
-    found = tuple(name for name in (_CLASSES, _SCORES) if name in signature.outputs)
-    _check_named(
-        bool(found),
-        'Expected classification signature outputs to contain at least one of "classes" or "scores". Signature was: ',
-        signature,
-    )
-    return found
-
-
-def _regress_outputs(signature: ServedSignature, *, check_method: bool) -> tuple[str, ...]:
-    if check_method and signature.method != REGRESS_METHOD:
-        raise wording.wrong_method(REGRESS_METHOD, "regression", signature.method)
-    if len(signature.inputs) != 1:
-        raise wording.unusable_signature("Expected one input Tensor.")
-    if len(signature.outputs) != 1:
-        raise wording.unusable_signature("Expected one output Tensor.")
-    _check_named(_INPUTS in signature.inputs, "No regression inputs found in SignatureDef: ", signature)
-    _check_named(_OUTPUTS in signature.outputs, "No regression outputs found in SignatureDef: ", signature)
-    return (_OUTPUTS,)
-
-
-def _check_named(found: bool, problem: str, signature: ServedSignature) -> None:
-    if not found:
-        raise wording.unusable_signature(problem, debug_text=signature.debug_text())
-
-
-def _examples_feed(signature: ServedSignature, examples: tuple[bytes, ...]) -> dict[str, Array]:
-    if not examples:
-        raise wording.input_empty()
-    array = np.empty(len(examples), object)
-    array[:] = examples
-    feed = {_INPUTS: array}
-    _check_dtypes(signature, feed)
-    return feed
-
-
-def classification(plan: Plan, target: Target, outputs: Outputs) -> ClassifyResponse:
-    """The answer of Classify in what its plan gave.
-
-    Raises:
-        ServingError: the outputs are no classification; in the server's words.
-    """
-    count = len(plan.feed[_INPUTS])
-    labels, scores = outputs.get(_CLASSES), outputs.get(_SCORES)
-    infos = plan.signature.outputs
-    if labels is not None and scores is not None and infos[_CLASSES].name == infos[_SCORES].name:
-        # One tensor under both names is found as the classes, and never as the scores.
-        scores = None
-    for name, array, wanted in ((_CLASSES, labels, "string"), (_SCORES, scores, "float32")):
-        if array is not None:
-            _check_class_output(name, array, wanted, count)
-    if labels is not None and scores is not None and labels.shape[1] != scores.shape[1]:
-        raise wording.unusable_output(
-            f"Tensors class and score should match in dim_size(1). Got {labels.shape[1]} vs. {scores.shape[1]}"
-        )
-    return ClassifyResponse(target, labels, scores)
-
-
-def _check_class_output(name: str, array: Array, wanted: str, count: int) -> None:
-    if array.ndim != 2:
-        raise wording.unusable_output(f"Expected Tensor shape: [batch_size num_classes] but got {_shape_text(array)}")
-    if dtype_of(array).name != wanted:
-        raise wording.unusable_output(
-            f"Expected {name} Tensor of {BY_NAME[wanted].enumerator}. Got: {dtype_of(array).enumerator}"
-        )
-    if len(array) != count:
-        raise wording.unusable_output(f"Expected {name} output batch size of {count}. Got: {len(array)}")
-
-
-def regression(plan: Plan, target: Target, outputs: Outputs) -> RegressResponse:
-    """The answer of Regress in what its plan gave.
-
-    Raises:
-        ServingError: the output is no regression; in the server's words.
-    """
-    count, values = len(plan.feed[_INPUTS]), outputs[_OUTPUTS]
-    if not (values.ndim == 1 or (values.ndim == 2 and values.shape[1] == 1)):
-        raise wording.unusable_output(
-            "Expected output Tensor shape to be either [batch_size] or [batch_size, 1] but got " + _shape_text(values)
-        )
-    if len(values) != count:
-        raise wording.unusable_output(f"Input batch size did not match output batch size: {count} vs. {len(values)}")
-    if dtype_of(values).name != "float32":
-        raise wording.unusable_output(f"Expected output Tensor of DT_FLOAT.  Got: {dtype_of(values).enumerator}")
-    return RegressResponse(target, values.reshape(count))
-
-
-def _shape_text(array: Array) -> str:
-    return f"[{','.join(map(str, array.shape))}]"
