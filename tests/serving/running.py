@@ -118,11 +118,11 @@ class Page:
 
 
 @contextmanager
-def running(directory: Path, *, held: bool = False, **flags: Any) -> Iterator[Running]:
+def running(directory: Path, *, held: bool = False, model: HeldModel | None = None, **flags: Any) -> Iterator[Running]:
     """A server of the model `double`."""
     base = directory / "double"
     (base / "1").mkdir(parents=True, exist_ok=True)
-    model = HeldModel()
+    model = model or HeldModel()
     if not held:
         model.gate.set()
     given = {"port": 0, "rest_api_port": 0} | flags

@@ -4,8 +4,6 @@ import socket
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,25 +13,12 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from tests.serving.running import PATIENCE_S, TARGET, Running, at_once, predict, predict_body, running
+from tests.serving.conftest import Start
+from tests.serving.running import PATIENCE_S, TARGET, Running, at_once, predict, predict_body
 from toolkit.errors import UnavailableError
-from toolkit.serving.transport import TRANSPORTS
+from toolkit.serving import fast_rpc_server, rpc_server
 from toolkit.wire import protos, rpc
 from toolkit.wire.messages import PredictRequest
-
-Start = Callable[..., AbstractContextManager[Running]]
-
-
-@pytest.fixture(params=TRANSPORTS)
-def start(request: pytest.FixtureRequest, tmp_path: Path) -> Start:
-    """Starts a server with that transport."""
-
-    @contextmanager
-    def started(**flags: Any) -> Iterator[Running]:
-        with running(tmp_path, transport=request.param, **flags) as server:
-            yield server
-
-    return started
 
 
 def channel_to(server: Running) -> Any:
@@ -81,7 +66,9 @@ def test_past_the_queue_a_request_is_refused_at_once_with_a_hint_and_later_ones_
             with pytest.raises(grpc.RpcError) as refused:
                 predict(channel)
             assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-            assert int(dict(refused.value.trailing_metadata())["grpc-retry-pushback-ms"]) > 0
+            told = dict(refused.value.trailing_metadata())
+            assert int(told["grpc-retry-pushback-ms"]) > 0
+            assert told["tfx-queue-ns"] == "0"
             server.model.gate.set()
         assert len([answer.result() for answer in answers]) == 2
         server.wait_for_held(0)
@@ -115,16 +102,20 @@ def test_status_is_answered_though_every_thread_is_taken(start: Start) -> None:
         assert [(one.version, one.state) for one in states] == [(1, 30)]
 
 
-def test_what_nobody_waits_for_any_more_costs_no_work(start: Start) -> None:
+def test_what_nobody_waits_for_any_more_costs_no_work(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
     with start(held=True, grpc_max_threads=1) as server, channel_to(server) as channel:
         with at_once(1, lambda: predict(channel)):
             server.model.wait_for(inside=1)
-            with pytest.raises(grpc.RpcError) as late:
-                predict(channel, timeout_s=0.2)
+            # As if it had passed by the time that the only thread is free, however slow this machine is.
+            for transport in (fast_rpc_server, rpc_server):
+                monkeypatch.setattr(transport, "deadline_of", lambda _, now_ns: now_ns)
+            late = channel.unary_unary(rpc.PREDICT).future(predict_body(), timeout=PATIENCE_S)
+            server.wait_for_held(2)
             server.model.gate.set()
-        assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+            assert late.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         server.wait_for_held(0)
         assert server.model.runs == 1
+        assert int(dict(late.trailing_metadata())["tfx-queue-ns"]) > 0
 
 
 def test_draining_finishes_sixteen_requests_in_flight(start: Start) -> None:
@@ -142,7 +133,7 @@ def test_draining_finishes_sixteen_requests_in_flight(start: Start) -> None:
 def test_a_taken_port_is_an_error(start: Start) -> None:
     with (
         start() as server,
-        pytest.raises(UnavailableError, match=f"cannot listen on 127.0.0.1:{server.grpc_port}"),
+        pytest.raises(UnavailableError, match=f"cannot listen on 127.0.0.1:{server.grpc_port}: .*in use"),
         start(port=server.grpc_port),
     ):
         pass
@@ -154,6 +145,22 @@ def test_a_unix_socket_is_listened_on_besides(start: Start, tmp_path: Path) -> N
         for address in (f"unix:{path}", server.address):
             with grpc.insecure_channel(address) as channel:
                 assert predict(channel)[0]["y"].shape == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("name", "cause"), [("nowhere/socket", "No such file"), ("long" * 30, "too long"), ("plain", "in use")]
+)
+def test_a_unix_socket_that_is_not_to_be_had_is_named_with_its_cause(
+    start: Start, tmp_path: Path, name: str, cause: str
+) -> None:
+    (tmp_path / "plain").touch()
+    path = tmp_path / name
+    with pytest.raises(UnavailableError) as refused, start(grpc_socket_path=str(path)):
+        pass
+    assert f"cannot listen on unix:{path}: " in refused.value.message
+    assert cause in refused.value.message
+    assert "--grpc_socket_path" in refused.value.hint
+    assert path.exists() == (name == "plain")
 
 
 def test_a_message_over_the_limit_is_refused_with_both_sizes(start: Start) -> None:
