@@ -123,11 +123,13 @@ class BatchQueue:
             start += rows
         request.pending = len(sizes)
 
-    def drop(self, request: Request) -> None:
-        """Takes out what still waits of a request that nobody waits for."""
+    def drop(self, request: Request) -> int:
+        """Takes out what still waits of a request that nobody waits for; says how many parts that was."""
+        waiting = sum(part.request is request for batch in self.batches for part in batch.parts)
         for batch in self.batches:
             batch.parts = [part for part in batch.parts if part.request is not request]
         self.batches = deque(batch for batch in self.batches if batch.parts)
+        return waiting
 
     def ready_at(self) -> float:
         """When the first batch may run: at once if it is full or another waits behind it."""

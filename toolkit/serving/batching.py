@@ -131,22 +131,25 @@ class BatchedRuns:
 
     def _wait(self, key: tuple[int, str], request: Request, deadline_ns: int | None) -> None:
         left_s = None if deadline_ns is None else max(0.0, (deadline_ns - time.perf_counter_ns()) / 1e9)
-        finished = False
+        finished, unbegun = False, 0
         try:
             finished = request.done.wait(left_s)
         finally:
             if not finished:
                 with self._changed:
-                    self._drop(key, request)
+                    unbegun = self._drop(key, request)
         if not finished:
-            raise wording.deadline_cannot_be_met(0, 0)
+            whole = unbegun == len(request.parts)
+            raise wording.deadline_cannot_be_met(0, 0) if whole else wording.deadline_passed_meanwhile()
 
-    def _drop(self, key: tuple[int, str], request: Request) -> None:
+    def _drop(self, key: tuple[int, str], request: Request) -> int:
         queue = self._queues.get(key)
-        if queue is not None:
-            queue.drop(request)
-            if not queue.batches:
-                del self._queues[key]
+        if queue is None:
+            return 0
+        unbegun = queue.drop(request)
+        if not queue.batches:
+            del self._queues[key]
+        return unbegun
 
     def _work(self) -> None:
         while self._run_next():

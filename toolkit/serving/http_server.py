@@ -21,7 +21,7 @@ from toolkit.serving.rest_bodies import READ_HEADERS, Receive, RefusedError, rea
 from toolkit.serving.rest_calls import RUNNING, RestCalls
 from toolkit.serving.rest_check import protocol_of
 from toolkit.serving.rest_short import Connection, ShortCalls
-from toolkit.serving.timing import Timing
+from toolkit.serving.timing import GIVEN_UP_NS, Timing
 from toolkit.serving.tls import TlsFile, live_context
 from toolkit.serving.transport import Capacity, listen
 from toolkit.wire import rest, wording
@@ -268,6 +268,7 @@ class _Application:
             gone_ns = time.perf_counter_ns() - arrived_ns
             if began:
                 timing.add("compute", max(0, gone_ns - timing.queue_ns - timing.parse_ns))
+                timing.deadline_ns = GIVEN_UP_NS
             else:
                 timing.add("queue", gone_ns)
                 self.calls.metrics.refuse("REST", "deadline passed")

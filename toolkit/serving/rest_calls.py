@@ -10,8 +10,8 @@ from toolkit.errors import Fault, ServingError, ToolkitError
 from toolkit.serving.engine import Engine, Prepared
 from toolkit.serving.merging import MOST_ROWS
 from toolkit.serving.metrics import Metrics, Observation
-from toolkit.serving.timing import Timing
-from toolkit.wire import rest, rest_examples, rest_models, rest_outputs
+from toolkit.serving.timing import GIVEN_UP_NS, Timing
+from toolkit.wire import rest, rest_examples, rest_models, rest_outputs, wording
 from toolkit.wire.codes import CODE_OF_FAULT, Code
 from toolkit.wire.fast_rest import Body, NumbersReader
 from toolkit.wire.messages import MetadataRequest, Target
@@ -59,7 +59,7 @@ class RestCalls:
         try:
             answer = Answer(200, _CALLS[call.call](self.engine, call.target, body, timing))
         except Exception as error:  # noqa: BLE001  # one request must not end the server
-            answer, code = _failed(call, error)
+            answer, code = self._failed(call, error)
         self._observe(call, code, started_ns, timing)
         return answer
 
@@ -87,7 +87,7 @@ class RestCalls:
                 try:
                     step(asked)
                 except Exception as error:  # noqa: BLE001  # one request must not end the server
-                    asked.answer, asked.code = _failed(asked.call, error)
+                    asked.answer, asked.code = self._failed(asked.call, error)
 
     def _find(self, asked: Asked) -> None:
         started_ns = time.perf_counter_ns()
@@ -130,8 +130,21 @@ class RestCalls:
         asked.answer = Answer(200, rest_outputs.encode_predict_response(asked.outputs, asked.read.layout))
         asked.timing.encode_ns += time.perf_counter_ns() - started_ns
 
+    def _failed(self, call: RestCall, error: Exception) -> tuple[Answer, Code]:
+        """What a call that went wrong is answered with."""
+        if isinstance(error, wording.RefusedEarlyError):
+            self.metrics.refuse("REST", error.reason)
+        if isinstance(error, ToolkitError):
+            return rest.error_answer(error), CODE_OF_FAULT[error.fault]
+        # Its client must learn the cause.
+        log.error("%s %s", call.call.value, call.target.model, exc_info=error)
+        unexpected = ServingError(f"{type(error).__name__}: {error}", hint="see the log", fault=Fault.INTERNAL)
+        return rest.error_answer(unexpected), Code.INTERNAL
+
     def _observe(self, call: RestCall, code: Code, started_ns: int, timing: Timing) -> None:
         elapsed_ns = time.perf_counter_ns() - started_ns
+        if timing.deadline_ns == GIVEN_UP_NS:
+            code = Code.DEADLINE_EXCEEDED
         self.metrics.observe(Observation(call.target.model, API_NAMES[call.call], "REST", code, elapsed_ns), timing)
 
 
@@ -151,16 +164,6 @@ def _alike(calls: Sequence[Asked]) -> Iterator[Sequence[Asked]]:
             if (len(alike) + 1) * read.form.rows > MOST_ROWS:
                 yield found.pop(key)
     yield from found.values()
-
-
-def _failed(call: RestCall, error: Exception) -> tuple[Answer, Code]:
-    """What a call that went wrong is answered with."""
-    if isinstance(error, ToolkitError):
-        return rest.error_answer(error), CODE_OF_FAULT[error.fault]
-    # Its client must learn the cause.
-    log.error("%s %s", call.call.value, call.target.model, exc_info=error)
-    unexpected = ServingError(f"{type(error).__name__}: {error}", hint="see the log", fault=Fault.INTERNAL)
-    return rest.error_answer(unexpected), Code.INTERNAL
 
 
 def _classify(engine: Engine, target: Target, body: bytes, timing: Timing) -> bytes:

@@ -110,7 +110,7 @@ class RpcCalls:
         try:
             found = self._predict(call) if method == rpc.PREDICT else METHODS[method](call)
         except Exception as error:  # noqa: BLE001  # one request must not end the server
-            status = _status_of(method, error)
+            status = self._status_of(method, error)
         code = Code.OK if status is None else status.code
         seen = Observation(call.model, METHOD_NAMES[method], "GRPC", code, time.perf_counter_ns() - started_ns)
         return self._answer(found, status, seen, timing)
@@ -161,7 +161,17 @@ class RpcCalls:
                 try:
                     step(asked)
                 except Exception as error:  # noqa: BLE001  # one request must not end the server
-                    asked.status = _status_of(rpc.PREDICT, error)
+                    asked.status = self._status_of(rpc.PREDICT, error)
+
+    def _status_of(self, method: str, error: Exception) -> RpcStatus:
+        """What a call that went wrong ends with."""
+        if isinstance(error, wording.RefusedEarlyError):
+            self.metrics.refuse("GRPC", error.reason)
+        if isinstance(error, ToolkitError):
+            return rpc.status_of(error)
+        # Its client must learn the cause.
+        log.error("%s", method, exc_info=error)
+        return rpc.status_of(ServingError(f"{type(error).__name__}: {error}", hint="see the log", fault=Fault.INTERNAL))
 
     def _run_merged(self, merged: Merged, group: Sequence[Asked]) -> None:
         """Runs calls as one batch; where that fails none has an answer, and each is run by itself."""
@@ -227,12 +237,3 @@ def _alike(calls: Sequence[Asked], now_ns: int) -> Iterator[tuple[Merged, Sequen
         if len(group) == merged.most:
             yield merged, found.pop(merged)
     yield from ((merged, group) for merged, group in found.items() if len(group) > 1)
-
-
-def _status_of(method: str, error: Exception) -> RpcStatus:
-    """What a call that went wrong ends with."""
-    if isinstance(error, ToolkitError):
-        return rpc.status_of(error)
-    # Its client must learn the cause.
-    log.error("%s", method, exc_info=error)
-    return rpc.status_of(ServingError(f"{type(error).__name__}: {error}", hint="see the log", fault=Fault.INTERNAL))

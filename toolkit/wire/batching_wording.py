@@ -48,10 +48,11 @@ def no_capacity(rows: int, capacity: int) -> ServingError:
 
 
 def _full(why: str) -> ServingError:
-    return ServingError(
+    return wording.RefusedEarlyError(
         f"The batch scheduling queue to which this task was submitted is full; {why}",
         hint="try again, or raise max_enqueued_batches",
         fault=Fault.UNAVAILABLE,
+        reason="batch queue full",
     )
 
 

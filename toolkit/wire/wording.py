@@ -13,6 +13,18 @@ class SilentError(WireError):
     """An error for which the real server sends its code and not a word; our message is for the log."""
 
 
+class RefusedEarlyError(ServingError):
+    """A request that was refused before it cost work.
+
+    Args:
+        reason: why, in the words of the metric that counts them.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", fault: Fault | None = None, reason: str = "") -> None:
+        super().__init__(message, hint=hint, fault=fault)
+        self.reason = reason
+
+
 def _invalid(message: str, hint: str) -> ServingError:
     return ServingError(message, hint=hint, fault=Fault.INVALID)
 
@@ -168,10 +180,20 @@ def threads_exhausted() -> ServingError:
     return ServingError("Server Threadpool Exhausted", hint="try again", fault=Fault.EXHAUSTED)
 
 
-def deadline_cannot_be_met(left_ms: float, needed_ms: float) -> ServingError:
+_MORE_TIME = "give the call more time"
+
+
+def deadline_cannot_be_met(left_ms: float, needed_ms: float) -> RefusedEarlyError:
     """A request that would be answered too late; ours, since the real server works on it all the same."""
-    problem = "passed" if left_ms <= 0 else f"is {left_ms:.1f} ms away and the model needs {needed_ms:.1f} ms"
-    return ServingError(f"The deadline {problem}", hint="give the call more time", fault=Fault.DEADLINE)
+    passed = left_ms <= 0
+    problem = "passed" if passed else f"is {left_ms:.1f} ms away and the model needs {needed_ms:.1f} ms"
+    reason = "deadline passed" if passed else "deadline too near"
+    return RefusedEarlyError(f"The deadline {problem}", hint=_MORE_TIME, fault=Fault.DEADLINE, reason=reason)
+
+
+def deadline_passed_meanwhile() -> ServingError:
+    """The same words for a request that the model had begun with."""
+    return ServingError("The deadline passed", hint=_MORE_TIME, fault=Fault.DEADLINE)
 
 
 def metadata_field_missing() -> ServingError:
