@@ -75,7 +75,7 @@ def test_a_file_of_a_bundle_is_opened_with_what_belongs_to_it(shipped: Shipped) 
 def test_what_runs_beside_a_file_is_held_against_unsafe_ops(shipped: Shipped, monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[Path] = []
 
-    def look(path: Path) -> None:
+    def look(path: Path, _: object) -> None:
         looked.append(path.relative_to(shipped("text")))
         if path.parent.name == "tensorflow":
             raise ServingError("unsafe", hint="leave it")

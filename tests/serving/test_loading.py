@@ -93,7 +93,7 @@ def test_a_bundle_is_held_against_its_saved_model_whatever_runtime_answers(
     shipped: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looked: list[Path] = []
-    monkeypatch.setattr("toolkit.serving.loading.refuse_unsafe", looked.append)
+    monkeypatch.setattr("toolkit.serving.loading.refuse_unsafe", lambda path, _: looked.append(path))
     Loader(Loading("onnx"))("mlp", 1, shipped("mlp")).close()
     assert looked == [shipped("mlp") / "saved_model" / "saved_model.pb"]
 

@@ -19,6 +19,8 @@ from toolkit.errors import UsageError, nearest
 
 # What a runtime opens that runs no file: the model as built, and its graph.
 MODEL, TRACED = "model", "traced"
+# The tags of the graph that a SavedModel is served with; it may hold others, to train with.
+SERVE = ("serve",)
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Opening:
         inter_threads: operations at the same time, where a runtime knows that; None is as many as `threads`.
         url: where a server answers, for a runtime that asks one.
         traced: the model itself, for a runtime that runs no file.
+        tags: those of the graph in it that is meant, where it may hold several.
         tensors: the file's own names of what is asked, where the signature is not one of the file's.
     """
 
@@ -52,6 +55,7 @@ class Opening:
     traced: TracedModel | None = None
     inter_threads: int | None = None
     tensors: Tensors | None = None
+    tags: tuple[str, ...] = SERVE
 
 
 def _no_faults(_: Opening) -> Sequence[str]:

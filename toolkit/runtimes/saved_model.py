@@ -41,7 +41,7 @@ class _Shared:
     users: int = 0
 
 
-_Key = tuple[str, int, int]  # path, threads inside one operation, operations at the same time
+_Key = tuple[str, int, int, tuple[str, ...]]  # path, threads in an operation, operations at the same time, tags
 
 
 @dataclass
@@ -59,7 +59,7 @@ _SESSIONS = _Sessions()
 def open_runner(opening: Opening) -> Iterator[Runner]:
     """A Runner over one signature and `tf.compat.v1.saved_model.loader.load`."""
     threads = opening.threads or 0
-    key = (str(opening.path.absolute()), threads, opening.inter_threads or threads)
+    key = (str(opening.path.absolute()), threads, opening.inter_threads or threads, opening.tags)
     loaded = _acquire(key)
     try:
         if opening.signature_name not in loaded.signatures:
@@ -98,7 +98,7 @@ def _release(key: _Key) -> None:
         shared.loaded.session.close()
 
 
-def _load(path: str, threads: int, together: int) -> _Loaded:
+def _load(path: str, threads: int, together: int, tags: tuple[str, ...]) -> _Loaded:
     import tensorflow as tf
 
     v1 = tf.compat.v1
@@ -109,7 +109,7 @@ def _load(path: str, threads: int, together: int) -> _Loaded:
     session = v1.Session(graph=tf.Graph(), config=config)
     try:
         with session.graph.as_default():
-            meta_graph = v1.saved_model.loader.load(session, ["serve"], path)
+            meta_graph = v1.saved_model.loader.load(session, list(tags), path)
     except Exception as error:  # the loader raises OSError, RuntimeError, ValueError and errors of its own
         session.close()
         raise ParityError(

@@ -100,7 +100,7 @@ TENSORFLOW_SERVING = (
     Flag("ssl_config_file", Kind.TEXT, "", "SSLConfig as text: TLS for gRPC and REST; read again when it changes."),
     Flag("platform_config_file", Kind.TEXT, "", "", idle=_PLATFORM),
     Flag("per_process_gpu_memory_fraction", Kind.FLOAT, 0.0, "", idle=_DEVICE),
-    Flag("saved_model_tags", Kind.TEXT, "serve", "", idle="the graph tagged serve is loaded"),
+    Flag("saved_model_tags", Kind.TEXT, "serve", "Tags of the graph that is loaded, with commas between."),
     Flag("grpc_channel_arguments", Kind.TEXT, "", "As in grpc.max_connection_age_ms=2000, with commas between."),
     Flag("grpc_max_threads", Kind.INT, 4 * CORES, "gRPC requests that run at the same time.", least=1),
     Flag("enable_model_warmup", Kind.BOOL, True, "Replay a version's recorded requests before it answers."),

@@ -1,12 +1,13 @@
 """How a server loads one version: refuses unsafe ops, opens the wanted or the fastest artifact, and warms it up."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from toolkit.core.artifact import MANIFEST
+from toolkit.core.plugins import SERVE
 from toolkit.errors import Fault, ServingError
 from toolkit.graphs.assets import asset_files, strays_of
 from toolkit.graphs.unsafe import reaches_of
@@ -60,7 +61,7 @@ class Loader:
         if not self.allow_unsafe:
             # Not the one SavedModel alone: what a format lacks is a small one beside its files, and runs with them.
             for graph in sorted(directory.rglob(SAVED_MODEL)):
-                refuse_unsafe(graph)
+                refuse_unsafe(graph, self.loading.tags)
         own = self._own_batching(directory)
         servable = self._open(directory)
         try:
@@ -95,8 +96,12 @@ def _links_out(meta_graph: Any, directory: Path) -> Iterator[str]:
             yield f"asset '{asset.filename}' is a link to {path.resolve()}"
 
 
-def refuse_unsafe(path: Path) -> None:
+def refuse_unsafe(path: Path, tags: Sequence[str] = SERVE) -> None:
     """Refuses a SavedModel whose graph reaches outside itself, or whose tables are filled from outside.
+
+    Args:
+        path: of the saved_model.pb.
+        tags: of the graph that is to be loaded; what others do, as those to train with, is never run.
 
     Raises:
         ServingError: names each op and where it stands.
@@ -105,6 +110,7 @@ def refuse_unsafe(path: Path) -> None:
     found = [
         str(reach)
         for meta_graph in saved.meta_graphs
+        if set(meta_graph.meta_info_def.tags) in (set(tags), set(SERVE))  # a bundle's parts have the usual one
         for reach in (*reaches_of(meta_graph), *strays_of(meta_graph), *_links_out(meta_graph, path.parent))
     ]
     if found:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from toolkit.core.artifact import MANIFEST, Artifact, Manifest
-from toolkit.core.plugins import FORMATS, RUNTIMES, Opening, Runtime
+from toolkit.core.plugins import FORMATS, RUNTIMES, SERVE, Opening, Runtime
 from toolkit.core.runner import Runner
 from toolkit.core.tensors import Feed, Outputs, Signature
 from toolkit.errors import Fault, ServingError, ToolkitError, UnavailableError, WireError, nearest
@@ -97,12 +97,14 @@ class Loading:
         runtime: the runtime that answers, by name.
         prefer_tflite: take model.tflite where a SavedModel's directory holds one too.
         threads: threads inside one call; None is the runtime's own choice.
+        tags: those of the graph of a SavedModel that is loaded (--saved_model_tags).
         runners: how many runners a runtime gets that cannot be called concurrently.
     """
 
     runtime: str = "saved_model"
     prefer_tflite: bool = False
     threads: int | None = None
+    tags: tuple[str, ...] = SERVE
     runners: int = 2
 
 
@@ -174,6 +176,7 @@ class OpenedServable:
                     Signature({}) if self.runtime.name == "saved_model" else self.signatures[signature].as_signature(),
                     self.loading.threads,
                     tensors=self.signatures[signature].tensors() if self.by_tensors else None,
+                    tags=self.loading.tags,
                 )
                 count = 1 if self.runtime.concurrent else self.loading.runners
                 runners = [self._stack.enter_context(self.runtime.open(opening)) for _ in range(count)]
@@ -201,7 +204,7 @@ def load_servable(directory: Path, loading: Loading, *, allow_lossy: bool = Fals
     elif (directory / SAVED_MODEL).is_file():
         if loading.runtime != "saved_model":
             raise wording.nothing_proven(str(directory), "SavedModel", loading.runtime)
-        signatures = read_saved_model((directory / SAVED_MODEL).read_bytes())
+        signatures = read_saved_model((directory / SAVED_MODEL).read_bytes(), loading.tags)
         servable = _opened("saved_model", "saved_model", signatures, dict.fromkeys(signatures, directory), loading)
     else:
         raise wording.not_a_saved_model(str(directory))
@@ -228,7 +231,8 @@ def bundle_servable(
 ) -> OpenedServable:
     """One artifact of a bundle in one runtime."""
     paths = {name: directory / relative for name, relative in artifact.paths.items()}
-    servable = _opened(runtime, artifact.name, _bundle_signatures(directory, manifest, list(paths)), paths, loading)
+    signatures = _bundle_signatures(directory, manifest, list(paths), loading.tags)
+    servable = _opened(runtime, artifact.name, signatures, paths, loading)
     servable.rows_alone = rows_alone(manifest, artifact)
     return servable
 
@@ -266,14 +270,16 @@ def _from_bundle(directory: Path, loading: Loading, *, allow_lossy: bool) -> Ope
     return bundle_servable(directory, manifest, found[0], loading.runtime, loading)
 
 
-def _bundle_signatures(directory: Path, manifest: Manifest, names: Sequence[str]) -> dict[str, ServedSignature]:
+def _bundle_signatures(
+    directory: Path, manifest: Manifest, names: Sequence[str], tags: Sequence[str]
+) -> dict[str, ServedSignature]:
     # Every artifact of a bundle answers metadata alike: as its SavedModel does, where it has one.
     saved = next(
         (found for found in manifest.artifacts if found.files and FORMATS.load(found.name).opened_as == "saved_model"),
         None,
     )
     if saved is not None:
-        proven = read_saved_model((directory / saved.path / SAVED_MODEL).read_bytes())
+        proven = read_saved_model((directory / saved.path / SAVED_MODEL).read_bytes(), tags)
         return {name: proven[name] for name in names}
     return {name: write_signature(name, manifest.signatures[name]) for name in names}
 

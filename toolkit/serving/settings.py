@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from toolkit.core.plugins import RUNTIMES
+from toolkit.core.plugins import RUNTIMES, SERVE
 from toolkit.errors import UsageError, WireError, nearest
 from toolkit.serving.fastest import FASTEST
 from toolkit.serving.flags import FLAGS, channel_arguments
@@ -174,6 +174,7 @@ def _loader(flags: _Flags) -> Loader:
         runtime=runtime,
         prefer_tflite=flags.on("prefer_tflite_model"),
         threads=threads or _THREADS_PER_REQUEST,
+        tags=_tags(flags.text("saved_model_tags")),
         runners=max(1, runners),
     )
     return Loader(
@@ -184,6 +185,11 @@ def _loader(flags: _Flags) -> Loader:
         allow_lossy=flags.on("allow_lossy"),
         own_batching=flags.on("enable_batching") and flags.on("enable_per_model_batching_parameters"),
     )
+
+
+def _tags(text: str) -> tuple[str, ...]:
+    """A SavedModel's graph has exactly these, in any order; none at all stands for the usual one."""
+    return tuple(dict.fromkeys(text.split(","))) if text else SERVE
 
 
 def _lifecycle(flags: _Flags) -> Lifecycle:

@@ -1,12 +1,12 @@
 """What a served model says of its signatures: SignatureDef to plain data, and toolkit's own signature as one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from toolkit.core.plugins import Tensors
+from toolkit.core.plugins import SERVE, Tensors
 from toolkit.core.tensors import METHODS, Shape, Signature, TensorSpec
-from toolkit.errors import WireError
+from toolkit.errors import Fault, WireError
 from toolkit.wire import protos
 from toolkit.wire.dtypes import BY_NAME, BY_NUMBER, dtype_word, plain_number
 from toolkit.wire.protos import Message
@@ -89,16 +89,22 @@ def read_signatures(signature_defs: Mapping[str, Message]) -> dict[str, ServedSi
     return {name: read_signature(name, signature_defs[name]) for name in sorted(signature_defs)}
 
 
-def read_saved_model(content: bytes, tag: str = "serve") -> dict[str, ServedSignature]:
+def read_saved_model(content: bytes, tags: Sequence[str] = SERVE) -> dict[str, ServedSignature]:
     """The signatures of a saved_model.pb, without TensorFlow.
 
     Raises:
-        WireError: the bytes are no SavedModel, or none of its graphs has the tag.
+        WireError: the bytes are no SavedModel, or none of its graphs has these tags and no other; then in
+            TensorFlow's words.
     """
     for graph in protos.parse(protos.SavedModel, content).meta_graphs:
-        if tag in graph.meta_info_def.tags:
+        if set(graph.meta_info_def.tags) == set(tags):
             return read_signatures(graph.signature_def)
-    raise WireError(f"the SavedModel has no graph with the tag '{tag}'", hint="export it for serving")
+    raise WireError(
+        f"Could not find meta graph def matching supplied tags: {{ {' '.join(tags)} }}. To inspect available tag-sets "
+        "in the SavedModel, please use the SavedModel CLI: `saved_model_cli`",
+        hint="export it for serving, or name its tags in --saved_model_tags",
+        fault=Fault.NOT_FOUND,
+    )
 
 
 def _infos(tensors: Mapping[str, Message]) -> Mapping[str, TensorInfo]:
