@@ -44,10 +44,12 @@ def health(channel: grpc.Channel) -> int:
     return int(check(health_pb2.HealthCheckRequest(), timeout=PATIENCE_S).status)
 
 
-def reload(channel: grpc.Channel, directory: Path, *names: str) -> Any:
-    """Asks for these models, without a deadline."""
+def reload(channel: grpc.Channel, directory: Path, *names: str, timeout_s: float | None = None) -> Any:
+    """Asks for these models."""
     models = tuple(ModelConfig(name, str(directory / name)) for name in names)
-    return channel.unary_unary(rpc.RELOAD_CONFIG).future(encode_reload_request(ReloadRequest(models)))
+    return channel.unary_unary(rpc.RELOAD_CONFIG).future(
+        encode_reload_request(ReloadRequest(models)), timeout=timeout_s
+    )
 
 
 def wait_for_config(server: Running, count: int) -> None:
@@ -61,10 +63,10 @@ def wait_for_config(server: Running, count: int) -> None:
 class Reflection:
     """An open stream of reflection."""
 
-    def __init__(self, channel: grpc.Channel) -> None:
+    def __init__(self, channel: grpc.Channel, timeout_s: float | None = None) -> None:
         self._asked: SimpleQueue[Any] = SimpleQueue()
         stub = reflection_pb2_grpc.ServerReflectionStub(channel)
-        self.call = stub.ServerReflectionInfo(iter(self._asked.get, None), timeout=PATIENCE_S)
+        self.call = stub.ServerReflectionInfo(iter(self._asked.get, None), timeout=timeout_s)
 
     def services(self) -> int:
         """How many services it lists."""
@@ -77,8 +79,8 @@ class Reflection:
 
 
 @contextmanager
-def reflecting(channel: grpc.Channel) -> Iterator[Reflection]:
-    stream = Reflection(channel)
+def reflecting(channel: grpc.Channel, timeout_s: float | None = None) -> Iterator[Reflection]:
+    stream = Reflection(channel, timeout_s)
     try:
         assert stream.services() > 2
         yield stream
@@ -86,9 +88,12 @@ def reflecting(channel: grpc.Channel) -> Iterator[Reflection]:
         stream.close()
 
 
-def test_a_reload_that_waits_for_a_model_ends_when_its_caller_goes(start: Start, tmp_path: Path) -> None:
+@pytest.mark.parametrize("timeout_s", [None, 1e6])
+def test_a_reload_that_waits_for_a_model_ends_when_its_caller_goes(
+    start: Start, tmp_path: Path, timeout_s: float | None
+) -> None:
     with served(start) as (server, channel):
-        waiting = reload(channel, tmp_path, "double", "never")
+        waiting = reload(channel, tmp_path, "double", "never", timeout_s=timeout_s)
         wait_for_config(server, 2)
         waiting.cancel()
         # Its thread, the only one, is there for the next.
@@ -125,9 +130,11 @@ def test_who_watches_is_told_that_the_server_drains_and_does_not_keep_it(start: 
 
 
 def test_a_drain_ends_streams_at_once_and_finishes_the_calls_in_flight(start: Start) -> None:
-    with served(start, held=True, drain_timeout=2 * PATIENCE_S) as (server, channel), reflecting(channel) as stream:
-        late = Reflection(channel)
-        late._asked.put(reflection_pb2.ServerReflectionRequest(list_services=""))
+    with (
+        served(start, held=True, drain_timeout=2 * PATIENCE_S) as (server, channel),
+        reflecting(channel, PATIENCE_S) as stream,
+    ):
+        late = Reflection(channel, PATIENCE_S)  # waits for a thread
         with at_once(1, lambda: predict(channel)) as answers:
             server.model.wait_for(inside=1)
             with at_once(1, server.host.stop):
