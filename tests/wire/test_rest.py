@@ -32,6 +32,9 @@ from toolkit.wire.wording import SilentError
         ("GET", "/v1/models/metadata", Call.STATUS, Target("metadata")),
         ("GET", "/v1/models/metadata/metadata", Call.METADATA, Target("metadata")),
         ("GET", "/v1/models/m?a=b", Call.STATUS, Target("m?a=b")),
+        ("GET", "/v1/models/m?", Call.STATUS, Target("m?")),
+        ("GET", "/v1/models/m#x", Call.STATUS, Target("m#x")),
+        ("GET", "/v1/models/m?a?b#c?d", Call.STATUS, Target("m?a?b#c?d")),
         ("GET", "/v1/models/%FF", Call.STATUS, Target("\udcff")),
     ],
 )
@@ -90,6 +93,7 @@ def test_a_version_that_is_too_large_is_answered_without_a_word(version: str, me
         ("/v2/models/m", 404),
         ("/v1/models/a b", 400),
         ("/v1/models/hp%zz", 400),
+        ("/v1/models/m#a#b", 400),
         ('/v1/models/"', 400),
         ("/v1/models/\udcff", 400),
         ("\n", 400),
@@ -101,6 +105,47 @@ def test_what_is_none_of_ours_gets_a_page(uri: str, status: int, method: str) ->
     assert isinstance(answer, Answer)
     assert (answer.status, answer.content_type, answer.served) == (status, "text/html", False)
     assert f"<TITLE>{status} ".encode() in answer.body
+
+
+PAGE = "<HTML><HEAD>\n<TITLE>{0}</TITLE>\n</HEAD><BODY>\n<H1>{1}</H1>\n</BODY></HTML>\n"
+NOT_IMPLEMENTED = PAGE.format("501 Not Implemented", "Not Implemented").encode()
+BAD_REQUEST = PAGE.format("400 Bad Request", "Bad Request").encode()
+
+
+@pytest.mark.parametrize("uri", ["/", "/v1/models/m", "/v1/models/m:predict", "/metrics", "*", "/a b"])
+@pytest.mark.parametrize("method", ["TRACE", "CONNECT", "PROPFIND", "FOO", "get", ""])
+def test_other_methods_are_not_implemented_whatever_is_asked_for(method: str, uri: str) -> None:
+    answer = Answer(501, NOT_IMPLEMENTED, "text/html", served=False)
+    assert rest.route(method, uri) == rest.metrics_refusal(method, uri, "/metrics") == answer
+
+
+@pytest.mark.parametrize(
+    ("received", "status"),
+    [
+        (b"FOO / HTTP/1.1\r\n", 501),
+        (b"FOO  /a b  HTTP/1.0 \r\nHost: x", 501),
+        (b"get / HTTP/1.1\n", 501),
+        (b"FOO / HTTP/1.1", 400),
+        (b"FOO / HTP/1.1\r\n", 400),
+        (b"GET / HTTP/1.1\r\n: \r\n", 400),
+        (b"\x16\x03\x01\n", 400),
+        (b"", 400),
+        (b"A" + b" " * 100_000 + b"\n", 400),
+    ],
+)
+def test_what_no_parser_takes_is_a_bad_request_unless_its_method_is_to_blame(received: bytes, status: int) -> None:
+    page = NOT_IMPLEMENTED if status == 501 else BAD_REQUEST
+    assert rest.unreadable(received) == Answer(status, page, "text/html", served=False)
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"])
+def test_the_metrics_page_is_for_its_path_alone(method: str) -> None:
+    for ending in ("?x=1", "?", "#f"):
+        text = f"Unexpected path: /metrics{ending}. Should be /metrics".encode()
+        answer = Answer(400, text, "text/plain", served=False)
+        assert rest.metrics_refusal(method, f"/metrics{ending}", "/metrics") == answer
+    assert rest.metrics_refusal(method, "/metrics", "/metrics") is None
+    assert rest.metrics_refusal(method, "/metrics?[", "/metrics") == Answer(400, BAD_REQUEST, "text/html", served=False)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from toolkit.serving.pool import BoundedPool
 from toolkit.serving.rest_bodies import READ_HEADERS, Receive, RefusedError, read_body
 from toolkit.serving.rest_calls import RUNNING, RestCalls
 from toolkit.serving.rest_check import protocol_of
-from toolkit.serving.rest_short import Connection, ShortCalls
+from toolkit.serving.rest_short import SENT_URL, Connection, ShortCalls
 from toolkit.serving.timing import GIVEN_UP_NS, Timing
 from toolkit.serving.tls import TlsFile, live_context
 from toolkit.serving.transport import Capacity, listen
@@ -212,11 +212,7 @@ class _Application:
     async def _answer(
         self, scope: dict[str, Any], headers: dict[bytes, bytes], body: bytes, timing: Timing
     ) -> tuple[Answer, tuple[tuple[str, str], ...]]:
-        method = scope["method"]
-        uri = scope["raw_path"].decode("latin-1")
-        if scope["query_string"]:
-            uri += f"?{scope['query_string'].decode('latin-1')}"
-        call = rest.route(method, uri, headers.get(b"origin", b"").decode("latin-1"))
+        call = rest.route(scope["method"], _uri(scope), headers.get(b"origin", b"").decode("latin-1"))
         if isinstance(call, Answer):
             return call, ()
         if call.call not in RUNNING:
@@ -237,11 +233,12 @@ class _Application:
             raise ServingError("the server stops", hint="ask another one", fault=Fault.UNAVAILABLE)
 
     def _own_page(self, scope: dict[str, Any]) -> Answer | None:
-        path = scope["raw_path"].decode("latin-1")
-        if scope["method"] not in ("GET", "HEAD"):
-            return None
+        method, path = scope["method"], scope["raw_path"].decode("latin-1")
         if path == self.listening.metrics_path:
-            return Answer(200, self.calls.metrics.page(), CONTENT_TYPE)
+            refusal = rest.metrics_refusal(method, _uri(scope), path)
+            return refusal or Answer(200, self.calls.metrics.page(), CONTENT_TYPE, served=False)
+        if method not in ("GET", "HEAD"):
+            return None
         if path == "/healthz":
             return Answer(200, b"ok\n", "text/plain")
         if path == "/readyz":
@@ -279,3 +276,11 @@ class _Application:
         encoded = [(name.lower().encode(), value.encode("latin-1")) for name, value in headers]
         await send({"type": "http.response.start", "status": answer.status, "headers": encoded})
         await send({"type": "http.response.body", "body": b"" if method == "HEAD" else answer.body})
+
+
+def _uri(scope: dict[str, Any]) -> str:
+    """What was asked for as it was sent, where the connection says so; ASGI knows of no fragment."""
+    whole: bytes | None = scope.get("state", {}).get(SENT_URL)
+    if whole is None:
+        whole = scope["raw_path"] + (b"?" + scope["query_string"] if scope["query_string"] else b"")
+    return whole.decode("latin-1")

@@ -15,8 +15,9 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from toolkit.serving.rest_calls import Asked
-from toolkit.serving.rest_short import Head, Header, ShortCalls
+from toolkit.serving.rest_short import SENT_URL, Head, Header, ShortCalls
 from toolkit.serving.timing import Timing
+from toolkit.wire import rest
 from toolkit.wire.rest import Answer, RestCall
 
 # Longer bodies take longer than a hand-over costs, even to read.
@@ -43,6 +44,7 @@ class DirectProtocol(HttpToolsProtocol):
         # Whether the parser has nothing of a request, and uvicorn's own code none that it began.
         self._between = True
         self._begun = 0  # requests, in what was received last
+        self._received = b""  # what the parser reads just now
         self._head: Head | None = None  # of a request that the parser does not see, as long as its body comes
 
     # What comes in
@@ -60,7 +62,9 @@ class DirectProtocol(HttpToolsProtocol):
             self._reading, self._head, self._parts = True, head, [data[end:]]
             self._go_on(head)
             return
+        self._received = data
         super().data_received(data)
+        self._received = b""
         if between and self._begun == 1 and self._call is not None and b"".join(self._parts) == data[end:]:
             # The parser took for the body what stands behind the first empty line, so the head is what is before it.
             self._short.remember(data[:end], Head(data[:end], self._call, self._length))
@@ -119,7 +123,7 @@ class DirectProtocol(HttpToolsProtocol):
         """Lets uvicorn begin with what was held back."""
         url = self.url
         super().on_message_begin()
-        self.url = url
+        self.url = self.scope["state"][SENT_URL] = url
         for name, value in self._held:
             super().on_header(name, value)
         super().on_headers_complete()
@@ -161,6 +165,14 @@ class DirectProtocol(HttpToolsProtocol):
         return True
 
     # What is answered
+
+    def send_400_response(self, msg: str) -> None:
+        """Answers what the parser refuses as the real server does, which reads any word as a method."""
+        answer = rest.unreadable(self._received)
+        first = self._short.first_lines(answer.status, answer.content_type, self.server_state.default_headers)
+        end = f"content-length: {len(answer.body)}\r\nconnection: close\r\n\r\n".encode("latin-1")
+        self.transport.write(b"".join((first, end, answer.body)))
+        self.transport.close()
 
     def answer(self, answer: Answer, timing: Timing) -> None:
         """Sends what was asked for."""

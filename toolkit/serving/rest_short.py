@@ -19,6 +19,8 @@ _PATHS_KEPT = 1024
 _HEADS_KEPT, _LONGEST_HEAD = 1024, 4096
 _ENDS = 64
 Header = tuple[bytes, bytes]
+# Where a connection puts the URL as it was sent, in the state that ASGI keeps for a request.
+SENT_URL = "sent_url"
 
 
 class Head(NamedTuple):

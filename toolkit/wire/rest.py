@@ -42,6 +42,7 @@ _FAULT_OF_STATUS: Mapping[int, Fault] = MappingProxyType(
 )
 JSON = "application/json"
 HTML = "text/html"
+PLAIN = "text/plain"
 _NO_TYPE = "text/html; charset=ISO-8859-1"
 CORS_HEADERS = (
     ("Access-Control-Allow-Origin", "*"),
@@ -54,9 +55,13 @@ _CHOICE = r"(?:(?i:/versions/)([0-9]+)|(?i:/labels/)([^/:]+))?"
 _CALL_PATH = re.compile(rf"{_MODEL}/([^/:]+){_CHOICE}:(?i:(classify|regress|predict))")
 _MODEL_PATH = re.compile(rf"{_MODEL}(?:/([^/:]+))?{_CHOICE}(?:/(?i:(metadata)))?")
 _SERVED = re.compile(r"(?i:/v1/).*", re.DOTALL)
+_SIGN = r"(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/]|%[0-9A-Fa-f]{2})"
 _URI = re.compile(
-    r"(?:[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*)?(?P<path>/?(?:[A-Za-z0-9\-._~!$&'()*+,;=:@/?#]|%[0-9A-Fa-f]{2})*)"
+    rf"(?:[A-Za-z][A-Za-z0-9+.-]*://[^/?#]*)?(?P<path>/?{_SIGN}*(?:\?(?:{_SIGN}|\?)*)?(?:\#(?:{_SIGN}|\?)*)?)"
 )
+# What libevent lets through; any other word is no method to it.
+_METHODS = frozenset({"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH"})
+_PROTOCOL = re.compile(rb"HTTP/[01]\.[0-9]+")
 _ORIGIN = re.compile(r"https?://")
 _MAX_VERSION = 2**63 - 1
 
@@ -102,12 +107,14 @@ def route(method: str, uri: str, origin: str = "") -> RestCall | Answer:
 
     Args:
         method: the HTTP method.
-        uri: what was asked for, as it was sent: still escaped, with its query.
+        uri: what was asked for, as it was sent: still escaped, with its query and its fragment.
         origin: the Origin header, which a preflight request needs.
 
     Raises:
         WireError: the path is one of ours and makes no call; in the server's words.
     """
+    if method not in _METHODS:
+        return _page(501, "Not Implemented")
     match = _URI.fullmatch(uri)
     if match is None:
         return _page(400, "Bad Request")
@@ -117,6 +124,28 @@ def route(method: str, uri: str, origin: str = "") -> RestCall | Answer:
     if method == "OPTIONS":
         return Answer(200 if _ORIGIN.search(origin) else 400, b"", _NO_TYPE)
     return _call(method, path)
+
+
+def unreadable(received: bytes) -> Answer:
+    """The answer to bytes that no HTTP parser takes for a request."""
+    line, ended, _ = received.partition(b"\n")
+    method, _, rest = line.rstrip(b"\r ").partition(b" ")
+    protocol = rest.rpartition(b" ")[2]
+    if ended and method.decode("latin-1") not in _METHODS and _PROTOCOL.fullmatch(protocol):
+        return _page(501, "Not Implemented")
+    return _page(400, "Bad Request")
+
+
+def metrics_refusal(method: str, uri: str, path: str) -> Answer | None:
+    """The answer at the path of the metrics page where more than that path was asked for; None where that is all."""
+    match = _URI.fullmatch(uri)
+    if match is None or method not in _METHODS:
+        answer = route(method, uri)
+        return answer if isinstance(answer, Answer) else None
+    if match["path"] == path:
+        return None
+    text = f"Unexpected path: {match['path']}. Should be {path}"
+    return Answer(400, text.encode("latin-1"), PLAIN, served=False)
 
 
 def _page(status: int, title: str) -> Answer:
