@@ -1,8 +1,10 @@
 """Requests that are broken at random: each gets an answer that a client can understand, and nothing is left behind."""
 
+import gc
 import http.client
 import random
 import threading
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,6 +21,7 @@ BODIES = (
     b'{"inputs": {"x": [[1, 2]]}}',
     b'{"signature_name": "a", "instances": [{"x": 1}]}',
 )
+PADDING = b" " * 20_000  # which JSON ignores
 COUNTS = pytest.mark.parametrize("count", [300, pytest.param(20_000, marks=pytest.mark.long)])
 
 
@@ -64,12 +67,30 @@ def ending(call: Any, body: bytes) -> tuple[str, str]:
 def test_broken_rest_requests(server: Running, count: int) -> None:
     chance = random.Random(count)
     threads = threading.active_count()
+    ask_broken(server, chance, count)
+    assert threading.active_count() <= threads + server.host.settings.rest_capacity.threads
+
+
+def test_nothing_of_a_broken_rest_request_stays_in_memory(server: Running) -> None:
+    chance = random.Random(1)
+    ask_broken(server, chance, 50, PADDING)
+    tracemalloc.start()
+    try:
+        ask_broken(server, chance, 300, PADDING)
+        gc.collect()
+        kept_bytes, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept_bytes < 50 * len(PADDING)  # what is known of paths, heads and forms; the bodies are six times that
+
+
+def ask_broken(server: Running, chance: random.Random, count: int, padding: bytes = b"") -> None:
+    """So many broken requests over one connection, each with these bytes behind it."""
     connection = http.client.HTTPConnection("127.0.0.1", server.rest_port, timeout=PATIENCE_S)
     for _ in range(count):
-        connection.request("POST", chance.choice(PATHS), broken(chance.choice(BODIES), chance))
+        connection.request("POST", chance.choice(PATHS), broken(chance.choice(BODIES), chance) + padding)
         answer = connection.getresponse()
         text = answer.read()
         assert answer.status in (200, 400, 404), text
         assert text
     connection.close()
-    assert threading.active_count() <= threads + server.host.settings.rest_capacity.threads

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from tests.serving.fakes import states, watch
 from tests.serving.running import PATIENCE_S, HeldModel, Running, request
 from toolkit.errors import Fault, ServingError, UnavailableError
 from toolkit.serving import http_server
@@ -28,13 +29,15 @@ PATH, BODY = "/v1/models/good:predict", b'{"instances": [[1.0, 2.0]]}'
 
 @dataclass
 class Loader:
-    """Loads a model that answers, once it is let; one that is called `bad` never."""
+    """Loads a model that answers, once it is let; one that is called `bad` never, and `prompt` without being let."""
 
     model: HeldModel = field(default_factory=HeldModel)
     began: threading.Event = field(default_factory=threading.Event)
     gate: threading.Event = field(default_factory=threading.Event)
 
     def __call__(self, name: str, version: int, directory: Path) -> HeldModel:
+        if name == "prompt":
+            return self.model
         self.began.set()
         assert self.gate.wait(PATIENCE_S)
         if name == "bad":
@@ -83,6 +86,17 @@ def test_while_models_load_it_is_alive_and_not_ready_and_a_request_waits(tmp_pat
         assert started.result().rest_api_port == port
         answer = asked.result()
         assert (answer.status, json.loads(answer.body)) == (200, {"predictions": [[2.0, 4.0]]})
+        assert request(port, "GET", "/readyz").status == 200
+
+
+def test_one_model_that_answers_is_not_ready_while_another_was_not_tried(tmp_path: Path, load: Loader) -> None:
+    with starting(free(tmp_path, load, "prompt", "good"), load) as (host, started):
+        port = host.ready().rest_api_port
+        assert port is not None
+        watch(host.library, lambda: states(host.library, "prompt") == {1: "AVAILABLE"}, "prompt")
+        assert request(port, "GET", "/readyz").status == 503
+        load.gate.set()
+        started.result()
         assert request(port, "GET", "/readyz").status == 200
 
 
