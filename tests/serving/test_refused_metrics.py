@@ -131,11 +131,13 @@ def test_past_a_deadline_in_the_queue_of_a_batch(tmp_path: Path) -> None:
     with running(tmp_path, **flags) as server, channel_to(server) as channel:
         assert server.post(PATH, BODY).status == 504
         eventually(lambda: refused(server, "REST", "deadline passed") == 1)
-        assert code_of(channel, timeout_s=0.2)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
-        server.wait_for_held(0)
+        for timeout_s in (0.2, 2.0, 10.0):  # on a busy machine a call may not even arrive in the first
+            assert code_of(channel, timeout_s)[0] is grpc.StatusCode.DEADLINE_EXCEEDED
+            server.wait_for_held(0)
+            if refused(server, "GRPC", "deadline passed"):
+                break
+        assert refused(server, "GRPC", "deadline passed") == 1
         assert counted(server, "OK") == server.model.runs == 0
-        if counted(server, "DEADLINE_EXCEEDED") == 2:  # else it came too late to be taken at all
-            assert refused(server, "GRPC", "deadline passed") == 1
 
 
 def test_who_was_told_504_is_not_counted_as_answered_when_the_model_is_done(tmp_path: Path) -> None:
