@@ -103,7 +103,8 @@ def test_a_body_over_the_limit_is_refused_even_if_it_only_unfolds_to_it(start: S
 
 def test_a_request_that_takes_too_long_is_given_up(start: Start) -> None:
     with start(held=True, rest_api_timeout_in_ms=50) as server:
-        assert server.post(PATH, BODY).status == 504
+        answer = server.post(PATH, BODY)
+    assert (answer.status, json.loads(answer.body)) == (504, {"error": "Timed out waiting for notification"})
 
 
 def phases_ms(answer: Page) -> dict[str, float]:

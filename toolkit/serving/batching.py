@@ -140,7 +140,7 @@ class BatchedRuns:
                     unbegun = self._drop(key, request)
         if not finished:
             whole = unbegun == len(request.parts)
-            raise wording.deadline_cannot_be_met(0, 0) if whole else wording.deadline_passed_meanwhile()
+            raise wording.deadline_cannot_be_met(0, 0) if whole else wording.run_timed_out()
 
     def _drop(self, key: tuple[int, str], request: Request) -> int:
         queue = self._queues.get(key)

@@ -212,7 +212,7 @@ class _Application:
     async def _answer(
         self, scope: dict[str, Any], headers: dict[bytes, bytes], body: bytes, timing: Timing
     ) -> tuple[Answer, tuple[tuple[str, str], ...]]:
-        call = rest.route(scope["method"], _uri(scope), headers.get(b"origin", b"").decode("latin-1"))
+        call = self.calls.routed(scope["method"], _uri(scope), headers.get(b"origin", b"").decode("latin-1"))
         if isinstance(call, Answer):
             return call, ()
         if call.call not in RUNNING:
@@ -269,7 +269,8 @@ class _Application:
             else:
                 timing.add("queue", gone_ns)
                 self.calls.metrics.refuse("REST", "deadline passed")
-            return rest.error_answer(wording.deadline_cannot_be_met(0, 0))
+            late = wording.run_timed_out() if began else wording.deadline_cannot_be_met(0, 0)
+            return rest.error_answer(late)
 
     async def _send(self, send: Send, method: str, answer: Answer, extra: tuple[tuple[str, str], ...]) -> None:
         headers = [("content-type", answer.content_type), ("content-length", str(len(answer.body))), *extra]

@@ -36,7 +36,8 @@ class Observation(NamedTuple):
     """One finished request.
 
     Args:
-        api: the method, as in `Predict`.
+        model: its name; empty where none was asked for.
+        api: the method, as in `Predict`; empty where none was.
         entrypoint: `GRPC` or `REST`.
         elapsed_ns: from its bytes to the answer's.
     """
@@ -61,9 +62,11 @@ class Metrics:
         # By this `tfx-export doctor --server` sees a server that is older than what exported its models.
         Info("tfx_build", "What serves.", registry=self.registry).info({"tensorflow": version("tensorflow")})
         self._requests = self._counts("request_count", "The total number of requests.", ("model_name", "status"))
-        latency, runtime = ("model_name", "API", "entrypoint", "status"), ("model_name", "API", "runtime")
-        name, text = f"{_PREFIX}request_latency", "Microseconds of a whole request."
+        latency, runtime = ("model_name", "API", "entrypoint"), ("model_name", "API", "runtime")
+        name, text = f"{_PREFIX}request_latency", "Microseconds of a whole request that was answered."
         self._latency = self._histograms(name, text, latency, _LATENCY_BUCKETS)
+        name, text = "tfx_request_seconds", "Seconds of a whole request, of whatever kind and however it ended."
+        self._whole = self._histograms(name, text, ("model_name", "api", "entrypoint", "status"), _PHASE_BUCKETS)
         name, text = f"{_PREFIX}runtime_latency", "Microseconds inside the runtime."
         self._runtime = self._histograms(name, text, runtime, _LATENCY_BUCKETS)
         name, text = "tfx_phase_seconds", "Where the time of answered requests went."
@@ -108,7 +111,7 @@ class Metrics:
         key = (artifact, *seen[:4])
         cells = self._cells.get(key)
         if cells is None:
-            if not self._known(seen.model):
+            if seen.model and not self._known(seen.model):
                 return
             cells = self._cells.setdefault(key, self._cells_of(seen, artifact))
         waiting = cells.waiting
@@ -118,12 +121,16 @@ class Metrics:
             self._count(seen.code, cells)
 
     def _cells_of(self, seen: Observation, artifact: str) -> "_Cells":
-        runtime = _RUNTIMES.get(artifact, artifact)
+        model, api, runtime = seen.model, seen.api, _RUNTIMES.get(artifact, artifact)
+        rest = seen.entrypoint == "REST"
+        counted = rest or api in _COUNTED
+        word = _REST_WORDS.get(api, "") if rest else api
         return _Cells(
-            (seen.model, seen.code.name) if seen.api in _RUNS else None,
-            self._latency.labels(seen.model, seen.api, seen.entrypoint, seen.code.name),
-            self._runtime.labels(seen.model, seen.api, runtime) if runtime else None,
-            [self._phases.labels(seen.model, seen.api, phase) for phase in PHASES],
+            (model, seen.code.name) if counted else None,
+            self._latency.labels(model, word, seen.entrypoint) if counted and seen.code is Code.OK else None,
+            self._whole.labels(model, api, seen.entrypoint, seen.code.name),
+            self._runtime.labels(model, api, runtime) if runtime else None,
+            [self._phases.labels(model, api, phase) for phase in PHASES] if api else [],
         )
 
     def _count(self, code: Code, cells: "_Cells") -> None:
@@ -132,7 +139,9 @@ class Metrics:
             count = len(cells.waiting)  # whoever observes meanwhile may still add to the list
             rows = np.array(cells.waiting[:count], np.float64).reshape(count, 1 + len(PHASES))
             del cells.waiting[:count]
-        cells.latency.observe_all(rows[:, 0] / 1e3)
+        cells.whole.observe_all(rows[:, 0] / 1e9)
+        if cells.latency is not None:
+            cells.latency.observe_all(rows[:, 0] / 1e3)
         if cells.counted is not None and count:
             self._requests.add(*cells.counted, count=count)
         ran = rows[rows[:, _COMPUTE] > 0] if code is Code.OK else rows[:0]
@@ -186,7 +195,9 @@ class Metrics:
 
 # TensorFlow Serving's word for its graph-mode Session; what it does not have goes by the artifact's own name.
 _RUNTIMES = {"saved_model": "TF1"}
-_RUNS = frozenset({"Predict", "Classify", "Regress", "MultiInference"})
+# Over gRPC it counts these alone; over REST whatever is asked, by the last word of a POST's path.
+_COUNTED = frozenset({"Predict", "Classify", "Regress"})
+_REST_WORDS = {api: api.lower() for api in _COUNTED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +206,14 @@ class _Cells:
 
     Args:
         counted: the labels of their count, where they have one.
+        latency: None where TensorFlow Serving has none, as for an error.
         runtime: None where nothing ran, as for a status.
         waiting: nanoseconds of each request in all and in each phase.
     """
 
     counted: tuple[str, str] | None
-    latency: Cell
+    latency: Cell | None
+    whole: Cell
     runtime: Cell | None
     phases: Sequence[Cell]
     waiting: list[tuple[int, ...]] = field(default_factory=list)

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 from toolkit.core.tensors import Outputs
 from toolkit.errors import Fault, ServingError, ToolkitError
@@ -49,6 +50,19 @@ class RestCalls:
     engine: Engine
     metrics: Metrics
     reader: NumbersReader = field(default_factory=NumbersReader)
+
+    def routed(self, method: str, uri: str, origin: str) -> RestCall | Answer:
+        """The call that is asked for, or the answer where it is none; the API's own is counted, under no name."""
+        code = Code.OK
+        try:
+            found = rest.route(method, uri, origin)
+        except ToolkitError as error:
+            found, code = rest.error_answer(error), CODE_OF_FAULT[error.fault]
+        if isinstance(found, Answer) and found.served:
+            # All that is refused without an error is a preflight request without its origin.
+            code = code if found.status == HTTPStatus.OK or code is not Code.OK else Code.FAILED_PRECONDITION
+            self.metrics.observe(Observation("", "", "REST", code, 0), Timing())
+        return found
 
     def answer(self, call: RestCall, body: bytes, timing: Timing) -> Answer:
         """What a call is answered with; never raises."""

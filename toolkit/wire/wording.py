@@ -191,9 +191,9 @@ def deadline_cannot_be_met(left_ms: float, needed_ms: float) -> RefusedEarlyErro
     return RefusedEarlyError(f"The deadline {problem}", hint=_MORE_TIME, fault=Fault.DEADLINE, reason=reason)
 
 
-def deadline_passed_meanwhile() -> ServingError:
-    """The same words for a request that the model had begun with."""
-    return ServingError("The deadline passed", hint=_MORE_TIME, fault=Fault.DEADLINE)
+def run_timed_out() -> ServingError:
+    """A request whose time was over before the model was done with it."""
+    return ServingError("Timed out waiting for notification", hint=_MORE_TIME, fault=Fault.DEADLINE)
 
 
 def metadata_field_missing() -> ServingError:

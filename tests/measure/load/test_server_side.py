@@ -66,6 +66,12 @@ def test_only_our_model_and_predict_count() -> None:
     assert found[f"{LATENCY}_count"] == 40
 
 
+def test_over_rest_predict_is_written_small() -> None:
+    assert totals(PAGE.replace('"Predict",entrypoint="GRPC"', '"predict",entrypoint="REST"'), ("mlp",)) == totals(
+        PAGE, ("mlp",)
+    )
+
+
 def test_means_are_what_the_counters_grew_by() -> None:
     # Ten requests of 4 ms each were there before: thirty more took 40 ms in all.
     before = {f"{LATENCY}_sum": 40_000.0, f"{LATENCY}_count": 10.0}

@@ -73,6 +73,8 @@ def totals(page: str, models: tuple[str, ...]) -> dict[str, float]:
     for family in text_string_to_metric_families(page):
         for sample in family.samples:
             ours = sample.labels.get("model_name", models[0] if models else "") in models
-            if ours and sample.name.endswith(("_sum", "_count")) and sample.labels.get("API", "Predict") == "Predict":
+            # Over REST the same is called predict.
+            predict = sample.labels.get("API", "Predict") in ("Predict", "predict")
+            if ours and predict and sample.name.endswith(("_sum", "_count")):
                 found[sample.name] = found.get(sample.name, 0.0) + sample.value
     return found
