@@ -155,6 +155,17 @@ def wait_for(library: Library, model: str, wanted: Mapping[int, str]) -> None:
     watch(library, lambda: list(states(library, model).items()) == list(wanted.items()), f"{model} {wanted}")
 
 
+def wait_until_done(library: Library, model: str) -> None:
+    """Waits until every wanted version has come to an end of its loading."""
+
+    def done() -> bool:
+        known = library._models.get(model)
+        wanted = [version for version in known.versions.values() if version.wanted] if known is not None else []
+        return bool(wanted) and all(version.settled for version in wanted)
+
+    watch(library, done, f"{model} has loaded what it can")
+
+
 def watch(library: Library, done: Callable[[], bool], what: str) -> None:
     """Waits on the library's own condition, which every change of a state notifies."""
     with library._changed:

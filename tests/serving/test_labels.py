@@ -16,6 +16,7 @@ from tests.serving.fakes import (
     specific,
     states,
     wait_for,
+    wait_until_done,
 )
 from toolkit.errors import Fault, ServingError
 from toolkit.serving.library import Library
@@ -27,7 +28,7 @@ def library(disk: Disk, load: FakeLoader) -> Iterator[Library]:
     """A server of model m, versions 1 and 2."""
     disk.publish("m", 1, 2)
     with serving(load, BY_HAND, disk.config("m", ALL)) as served:
-        served.wait_until_settled(["m"], PATIENCE_S)
+        wait_until_done(served, "m")
         yield served
 
 
@@ -86,7 +87,7 @@ def test_28_where_it_is_allowed_a_new_label_may_be_ahead_of_its_version_but_none
             library.reconfigure([disk.config("m", ALL, {"stable": 3, "next": 3})])
         disk.publish("m", 3)
         library.poll()
-        library.wait_until_settled(["m"], PATIENCE_S)
+        wait_until_done(library, "m")
         assert answered(library, "m", label="next") == 3
         assert answered(library, "m", label="stable") == 1
 
@@ -106,7 +107,7 @@ def test_29_a_label_whose_version_was_unloaded_stays_and_can_be_listed_again_whe
     disk.publish("m", 1, 2)
     config = disk.config("m", ALL, {"canary": 2})
     with serving(load, replace(BY_HAND, allow_labels_for_unavailable=allowed), disk.config("m", ALL)) as library:
-        library.wait_until_settled(["m"], PATIENCE_S)
+        wait_until_done(library, "m")
         library.reconfigure([config])
         disk.remove("m", 2)
         library.poll()
@@ -138,7 +139,7 @@ def test_15_labels_in_the_first_list_work_once_their_version_does(disk: Disk, lo
     with pytest.raises(ServingError, match=r"^Servable not found for request: Specific\(m, 1\)$"):
         answered(library, "m", label="stable")
     go.set()
-    library.wait_until_settled(["m"], PATIENCE_S)
+    wait_until_done(library, "m")
     assert answered(library, "m", label="stable") == 1
     library.stop(PATIENCE_S)
 
@@ -150,7 +151,7 @@ def test_15_a_strict_start_refuses_labels_unless_they_are_allowed(disk: Disk, lo
     models = [disk.config("m", labels={"stable": 1})]
     if allowed:
         library.start(models, strict=True)
-        library.wait_until_settled(["m"], PATIENCE_S)
+        wait_until_done(library, "m")
         assert answered(library, "m", label="stable") == 1
     else:
         with pytest.raises(ServingError, match=r"^Request to assign label to version 1 of model m, which is not") as no:

@@ -20,6 +20,7 @@ from tests.serving.fakes import (
     specific,
     states,
     wait_for,
+    wait_until_done,
     watch,
 )
 from toolkit.errors import Fault, ServingError
@@ -252,7 +253,7 @@ def test_24_another_policy_is_followed(
 ) -> None:
     disk.publish("m", 1, 2, 3)
     with serving(load, BY_HAND, disk.config("m", ALL)) as library:
-        library.wait_until_settled(["m"], PATIENCE_S)
+        wait_until_done(library, "m")
         Engine(library, DirectRuns()).reload(ReloadRequest((disk.config("m", policy),)), PATIENCE_S)
         wait_for(library, "m", expected)
 

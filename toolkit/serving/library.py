@@ -169,9 +169,10 @@ class Library:
     def wait_until_settled(
         self, names: Sequence[str], timeout_s: float | None = None, caller: Caller | None = None
     ) -> dict[tuple[str, int], ToolkitError]:
-        """Waits until the wanted versions of these models answer or have failed for good; gives the failures.
+        """Waits until a wanted version of each of these models answers or has failed for good; gives the failures.
 
-        A model that is taken out of the configuration meanwhile is not awaited any more.
+        Of several such versions of a model the highest counts, as in the real server (ServableStateMonitor). A model
+        that is taken out of the configuration meanwhile is not awaited any more.
 
         Raises:
             ServingError: the time was not enough, the caller has gone, the server stops, or there is no version and no
@@ -179,11 +180,14 @@ class Library:
         """
         self._wait(lambda: all(self._settled(name) for name in names), timeout_s, caller)
         with self._changed:
-            awaited = [name for name in names if name in self._configs]
-            for name in awaited:
-                if name not in self._models or not self._models[name].settled:
+            failures = {}
+            for name in [name for name in names if name in self._configs]:
+                version = self._models[name].settled if name in self._models else None
+                if version is None:
                     raise lifecycle_wording.no_versions(name, self._configs[name].base_path)
-            return {key: error for name in awaited for key, error in self._models[name].failures().items()}
+                if version.error is not None:
+                    failures[name, version.number] = version.error
+            return failures
 
     def _settled(self, name: str) -> bool:
         if name not in self._configs:
@@ -191,7 +195,7 @@ class Library:
         model = self._models.get(name)
         if model is None or not model.wants_any:
             return self._lifecycle.poll_wait_s <= 0  # nothing will be found where nobody looks again
-        return model.settled
+        return model.settled is not None
 
     def wait_until_attempted(self, names: Sequence[str], timeout_s: float | None = None) -> None:
         """Waits until every wanted version was tried once; a base path that is not there is not awaited."""

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from toolkit.errors import Fault, ParityError, ServingError, ToolkitError
@@ -51,7 +52,8 @@ class Loads:
         self._load, self._changed, self._stopping = load, changed, stopping
         self._attempts = max(0, lifecycle.max_load_retries) + 1
         self._pause_s = max(0.0, lifecycle.retry_interval_s)
-        self._slots = threading.Semaphore(max(1, lifecycle.load_threads))
+        self._together = max(1, lifecycle.load_threads)
+        self._slots = threading.Semaphore(self._together)
         self._threads: list[threading.Thread] = []
 
     def advance(self, model: ModelVersions) -> None:
@@ -60,10 +62,9 @@ class Loads:
             version.state = State.UNLOADING
             if not version.leases:
                 self.close(model, version)
-        following = model.next_to_load()
-        if following is not None and not self._stopping.is_set():
+        while not self._stopping.is_set() and (following := model.next_to_load(self._together)) is not None:
             following.state = State.LOADING
-            self._aside(lambda: self._load_version(model, following))
+            self._aside(partial(self._load_version, model, following))
         self._changed.notify_all()
 
     def close(self, model: ModelVersions, version: Version) -> None:

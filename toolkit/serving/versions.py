@@ -57,8 +57,9 @@ class Version:
 class ModelVersions:
     """All versions of a model that were ever wanted; the caller holds the lock of the whole library.
 
-    What comes next follows TensorFlow Serving's availability-preserving policy: a version that is no longer wanted goes
-    only when a wanted one answers, or when none is wanted at all; of those to load, the highest goes first.
+    What comes next follows TensorFlow Serving's availability-preserving policy: of the versions that are no longer
+    wanted the last to go, the highest, goes only when a wanted one answers, or when none is wanted at all; of those to
+    load, the highest goes first.
     """
 
     name: str
@@ -92,19 +93,19 @@ class ModelVersions:
         if version.wanted:
             self.versions[version.number] = Version(version.number, version.path)
 
-    def next_to_load(self) -> Version | None:
-        """The version to load now; one at a time, but the pause after a failed attempt keeps no other one waiting."""
-        if any(version.state is State.LOADING and not version.resting for version in self.versions.values()):
-            return None
+    def next_to_load(self, together: int) -> Version | None:
+        """The version to load now; so many at a time, but the pause after a failed attempt keeps no other waiting."""
+        busy = sum(version.state is State.LOADING and not version.resting for version in self.versions.values())
         waiting = [version for version in self.versions.values() if version.wanted and version.state is State.START]
-        return max(waiting, key=lambda version: version.number, default=None)
+        return max(waiting, key=lambda version: version.number, default=None) if busy < together else None
 
     def to_unload(self) -> list[Version]:
         """The versions that may go."""
         wanted = [version for version in self.versions.values() if version.wanted]
+        going = [found for found in self.versions.values() if not found.wanted and found.state is State.AVAILABLE]
         if wanted and not any(version.state is State.AVAILABLE for version in wanted):
-            return []
-        return [found for found in self.versions.values() if not found.wanted and found.state is State.AVAILABLE]
+            return sorted(going, key=lambda version: version.number)[:-1]
+        return going
 
     def available(self, number: int | None) -> Version | None:
         """The version that answers: the one asked for, or the highest."""
@@ -118,10 +119,10 @@ class ModelVersions:
         return found
 
     @property
-    def settled(self) -> bool:
-        """Whether every wanted version has come to an end of its loading, and there was one."""
-        wanted = [version for version in self.versions.values() if version.wanted]
-        return bool(wanted) and all(version.settled for version in wanted)
+    def settled(self) -> Version | None:
+        """The highest wanted version whose loading has come to an end: by it a model has loaded, or has not."""
+        ended = [version for version in self.versions.values() if version.wanted and version.settled]
+        return max(ended, key=lambda version: version.number, default=None)
 
     @property
     def wants_any(self) -> bool:
@@ -138,14 +139,6 @@ class ModelVersions:
     def idle(self) -> bool:
         """Whether nothing is loaded, and nothing is on its way in or out."""
         return all(version.state in {State.START, State.END} for version in self.versions.values())
-
-    def failures(self) -> dict[tuple[str, int], ToolkitError]:
-        """The wanted versions that did not load."""
-        return {
-            (self.name, version.number): version.error
-            for version in self.versions.values()
-            if version.wanted and version.error is not None
-        }
 
     def status(self) -> ModelStatus:
         """Every known version, newest first."""
