@@ -3,7 +3,6 @@
 import threading
 import time
 import weakref
-from typing import Any
 
 import numpy as np
 import pytest
@@ -84,26 +83,6 @@ def test_the_recorded_parameters_pad_two_requests_of_one_row_and_two() -> None:
         callers.runs.stop(PATIENCE_S)
         assert [rows_of(answer) for answer in answers] == [[2.0], [10.0, 12.0]]
     assert model.batches[0]["x"].tolist() == [1.0, 5.0, 6.0, 5.0]
-
-
-@pytest.mark.parametrize(
-    ("feed", "message"),
-    [
-        ([1.0] * 5, "Task size 5 is larger than maximum input batch size 4"),
-        (1.0, "Batching Run() input tensors must have at least one dimension"),
-        (
-            {"x": np.zeros(2), "z": np.zeros(3)},
-            "Batching Run() input tensors must have equal 0th-dimension size",
-        ),
-        ({}, "Batching Run() must have at least one input tensor"),
-    ],
-)
-def test_what_cannot_be_batched_is_refused_at_once(feed: Any, message: str) -> None:
-    model = Recorder()
-    with batching(batch_timeout_micros=HOUR) as callers:
-        error = error_of(callers.ask(model, feed))
-    assert (error.fault, error.message) == (Fault.INVALID, message)
-    assert model.sizes == []
 
 
 def test_a_request_of_no_rows_is_answered() -> None:

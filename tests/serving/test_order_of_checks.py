@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.serving.batch_fakes import HOUR, Recorder, batching, rows_of
+from tests.serving.batch_fakes import HOUR, Recorder, batching, error_of, rows_of
 from tests.serving.fakes import BY_HAND, Disk, FakeLoader, serving
 from tests.wire.example_signatures import SIGNATURES
 from toolkit.core.tensors import Outputs
@@ -58,6 +58,26 @@ def test_what_batching_refuses_is_told_before_dtypes_are_looked_at(
 ) -> None:
     with batching() as callers, engine(tmp_path, callers.runs) as asked:
         assert refused(asked, signature, feed) == message
+
+
+@pytest.mark.parametrize(
+    ("feed", "message"),
+    [
+        ([1.0] * 5, "Task size 5 is larger than maximum input batch size 4"),
+        (1.0, "Batching Run() input tensors must have at least one dimension"),
+        (
+            {"x": np.zeros(2), "z": np.zeros(3)},
+            "Batching Run() input tensors must have equal 0th-dimension size",
+        ),
+        ({}, "Batching Run() must have at least one input tensor"),
+    ],
+)
+def test_what_cannot_be_batched_is_refused_at_once(feed: Any, message: str) -> None:
+    model = Recorder()
+    with batching(batch_timeout_micros=HOUR) as callers:
+        error = error_of(callers.ask(model, feed))
+    assert (error.fault, error.message) == (Fault.INVALID, message)
+    assert model.sizes == []
 
 
 def test_a_part_of_the_outputs_is_not_batched_by_the_real_server_so_its_session_has_the_word(tmp_path: Path) -> None:

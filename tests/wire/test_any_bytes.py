@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from toolkit.errors import ServingError, ToolkitError, WireError
 from toolkit.wire import (
     plans,
+    plans_examples,
     protos,
     rest,
     rest_examples,
@@ -172,7 +173,9 @@ def test_a_body_of_examples_is_a_plan_or_the_servers_words(
     document: dict[str, Any], served: Mapping[str, Mapping[str, ServedSignature]]
 ) -> None:
     body = json.dumps(document).encode()
-    error = refusal(lambda: plans.plan_classify(served["cls"], rest_examples.decode_examples_request(TARGET, body)))
+    error = refusal(
+        lambda: plans_examples.plan_classify(served["cls"], rest_examples.decode_examples_request(TARGET, body))
+    )
     assert error is None or rest.error_answer(error).status == 400
 
 
