@@ -116,7 +116,9 @@ def test_the_core_that_is_installed_does_as_it_is_told(mode: str, found: str, ro
 @pytest.mark.long
 def test_the_transports_work_with_the_other_listener_too(root: Path) -> None:
     environment = os.environ | {"GRPC_EXPERIMENTS": "event_engine_listener"}
-    tests = [f"tests/serving/test_{name}.py" for name in ("transports", "grpc_server", "lanes", "rpc_merged")]
+    tests = [
+        f"tests/serving/test_{name}.py" for name in ("transports", "grpc_server", "half_sent", "lanes", "rpc_merged")
+    ]
     line = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *tests]
 
     done = subprocess.run(line, cwd=root, env=environment, capture_output=True, text=True, timeout=600, check=False)

@@ -27,8 +27,8 @@ class Judge(HeldModel):
     def run(self, signature: str, feed: Feed) -> Outputs:
         if signature not in RESULTS:
             return super().run(signature, feed)
-        shape = (len(feed["inputs"]), *SHAPES[signature][1:])
-        return {RESULTS[signature]: np.full(shape, 7, np.float32)}
+        rows = len(feed["inputs"])
+        return {RESULTS[signature]: np.full((rows, 1) if signature == "classify" else rows, 7, np.float32)}
 
 
 def judge() -> Judge:
