@@ -9,15 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.serving.batch_fakes import HOUR, SIGNATURE, Clock, Recorder, batching, error_of, rows_of
+from tests.serving.batch_fakes import HOUR, Clock, Recorder, batching, error_of, rows_of
 from tests.serving.fakes import PATIENCE_S
 from toolkit.core.tensors import Outputs
-from toolkit.errors import Fault, RunError, ServingError
-from toolkit.serving.batch_queue import BatchQueue, Request
-from toolkit.serving.library import Lease
+from toolkit.errors import Fault, RunError
 from toolkit.serving.timing import Timing
-from toolkit.wire.messages import Target
-from toolkit.wire.plans import Plan
 from toolkit.wire.settings import BatchingParameters
 from toolkit.wire.wording import RefusedEarlyError
 
@@ -190,30 +186,6 @@ def test_nothing_is_left_of_a_queue_whose_only_request_passed_its_deadline() -> 
         assert isinstance(error_of(late), RefusedEarlyError)
         assert not callers.runs._queues
     assert model.sizes == []
-
-
-@pytest.mark.parametrize("begun", [0, 1, 2])
-def test_only_a_request_of_which_nothing_was_begun_was_refused_early(begun: int) -> None:
-    held = threading.Event()
-    model = Recorder(held=held)
-    with batching(max_batch_size=8, enable_large_batch_splitting=True, max_execution_batch_size=2) as callers:
-        busy = callers.ask(model, [0.0, 0.0])
-        assert model.entered.acquire(timeout=PATIENCE_S)
-        request = Request(Plan(SIGNATURE, {"x": np.ones(4, np.float32)}, ("y",)), 4, 0.0)
-        queue = BatchQueue(Lease(Target("m", 1), 1, model), "s", callers.runs._scheme)
-        queue.add(request)
-        with callers.runs._changed:
-            for _ in range(begun):
-                queue.batches.popleft()  # as a thread takes it
-            if queue.batches:
-                callers.runs._queues[0, "s"] = queue
-        with pytest.raises(ServingError, match=r"^Timed out waiting" if begun else r"^The deadline passed$") as late:
-            callers.runs._wait((0, "s"), request, deadline_ns=0)
-        assert isinstance(late.value, RefusedEarlyError) == (begun == 0)
-        assert late.value.fault is Fault.DEADLINE
-        assert not callers.runs._queues
-        held.set()
-        busy.result(PATIENCE_S)
 
 
 def test_a_version_that_answered_is_not_kept_alive() -> None:

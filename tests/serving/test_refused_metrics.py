@@ -7,20 +7,26 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 
+from tests.serving.batch_fakes import SIGNATURE, Recorder, batching
 from tests.serving.conftest import Start
 from tests.serving.running import PATIENCE_S, Running, predict, predict_body, running
 from toolkit.core.tensors import Feed, Outputs
+from toolkit.errors import Fault, ServingError
+from toolkit.serving.batch_queue import BatchQueue, Request
 from toolkit.serving.engine import DirectRuns, Run
 from toolkit.serving.library import Lease, Library
 from toolkit.serving.punctual import PunctualRuns
 from toolkit.serving.timing import Timing
 from toolkit.wire import rpc
-from toolkit.wire.messages import PredictRequest, Target
+from toolkit.wire.messages import ModelStatus, PredictRequest, Target
 from toolkit.wire.plans import Plan
+from toolkit.wire.wording import RefusedEarlyError
 
 PATH, BODY = "/v1/models/double:predict", b'{"instances":[[1,1]]}'
 HOUR_NS, HOUR_MICROS = 3600 * 10**9, 3600 * 10**6
@@ -108,7 +114,7 @@ def test_past_the_batches_that_may_wait(tmp_path: Path) -> None:
     file = batching_file(
         tmp_path, max_batch_size=1, batch_timeout_micros=0, max_enqueued_batches=1, num_batch_threads=1
     )
-    flags = {"enable_batching": True, "batching_parameters_file": file}
+    flags: dict[str, Any] = {"enable_batching": True, "batching_parameters_file": file}
     with (
         running(tmp_path, held=True, **flags) as server,
         channel_to(server) as channel,
@@ -127,7 +133,7 @@ def test_past_the_batches_that_may_wait(tmp_path: Path) -> None:
 
 def test_past_a_deadline_in_the_queue_of_a_batch(tmp_path: Path) -> None:
     file = batching_file(tmp_path, max_batch_size=4, batch_timeout_micros=HOUR_MICROS)
-    flags = {"enable_batching": True, "batching_parameters_file": file, "rest_api_timeout_in_ms": 50}
+    flags: dict[str, Any] = {"enable_batching": True, "batching_parameters_file": file, "rest_api_timeout_in_ms": 50}
     with running(tmp_path, **flags) as server, channel_to(server) as channel:
         assert server.post(PATH, BODY).status == 504
         eventually(lambda: refused(server, "REST", "deadline passed") == 1)
@@ -154,7 +160,12 @@ def test_a_request_for_a_model_that_nobody_knows_asks_for_no_status(
 ) -> None:
     with running(tmp_path) as server, channel_to(server) as channel:
         looked: list[Library] = []
-        monkeypatch.setattr(Library, "states", lambda library: looked.append(library) or {})
+
+        def states(library: Library) -> dict[str, ModelStatus]:
+            looked.append(library)
+            return {}
+
+        monkeypatch.setattr(Library, "states", states)
         request = rpc.encode_predict_request(PredictRequest(Target("nobody"), {}))
         with pytest.raises(grpc.RpcError, match="NOT_FOUND"):
             channel.unary_unary(rpc.PREDICT)(request, timeout=PATIENCE_S)
@@ -162,3 +173,27 @@ def test_a_request_for_a_model_that_nobody_knows_asks_for_no_status(
         assert b'"nobody"' not in server.host.metrics.page()
         assert not looked
         monkeypatch.undo()
+
+
+@pytest.mark.parametrize("begun", [0, 1, 2])
+def test_only_a_request_of_which_nothing_was_begun_was_refused_early(begun: int) -> None:
+    held = threading.Event()
+    model = Recorder(held=held)
+    with batching(max_batch_size=8, enable_large_batch_splitting=True, max_execution_batch_size=2) as callers:
+        busy = callers.ask(model, [0.0, 0.0])
+        assert model.entered.acquire(timeout=PATIENCE_S)
+        request = Request(Plan(SIGNATURE, {"x": np.ones(4, np.float32)}, ("y",)), 4, 0.0)
+        queue = BatchQueue(Lease(Target("m", 1), 1, model), "s", callers.runs._scheme)
+        queue.add(request)
+        with callers.runs._changed:
+            for _ in range(begun):
+                queue.batches.popleft()  # as a thread takes it
+            if queue.batches:
+                callers.runs._queues[0, "s"] = queue
+        with pytest.raises(ServingError, match=r"^Timed out waiting" if begun else r"^The deadline passed$") as late:
+            callers.runs._wait((0, "s"), request, deadline_ns=0)
+        assert isinstance(late.value, RefusedEarlyError) == (begun == 0)
+        assert late.value.fault is Fault.DEADLINE
+        assert not callers.runs._queues
+        held.set()
+        busy.result(PATIENCE_S)
