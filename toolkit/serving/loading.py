@@ -12,17 +12,17 @@ from toolkit.errors import Fault, ServingError
 from toolkit.graphs.assets import asset_files, strays_of
 from toolkit.graphs.unsafe import reaches_of
 from toolkit.serving.fastest import FASTEST, FastestServable, open_fastest
+from toolkit.serving.graph_files import graph_file, graph_files, read_graph
 from toolkit.serving.scheme import Scheme
 from toolkit.serving.servables import (
     BATCHING_FILE,
-    SAVED_MODEL,
     Loading,
     OpenedServable,
     Servable,
     load_servable,
 )
 from toolkit.serving.warmup import warm_up
-from toolkit.wire import lifecycle_wording, protos
+from toolkit.wire import lifecycle_wording
 from toolkit.wire.settings import BatchingParameters, read_batching
 
 log = logging.getLogger(__name__)
@@ -57,10 +57,10 @@ class Loader:
         if directory.is_file():
             raise lifecycle_wording.version_is_a_file(name, version, str(directory))
         places = (directory, directory / "saved_model")
-        home = next((path for path in places if (path / SAVED_MODEL).is_file()), directory)
+        home = next((path for path in places if graph_file(path) is not None), directory)
         if not self.allow_unsafe:
             # Not the one SavedModel alone: what a format lacks is a small one beside its files, and runs with them.
-            for graph in sorted(directory.rglob(SAVED_MODEL)):
+            for graph in graph_files(directory):
                 refuse_unsafe(graph, self.loading.tags)
         own = self._own_batching(directory)
         servable = self._open(directory)
@@ -100,13 +100,13 @@ def refuse_unsafe(path: Path, tags: Sequence[str] = SERVE) -> None:
     """Refuses a SavedModel whose graph reaches outside itself, or whose tables are filled from outside.
 
     Args:
-        path: of the saved_model.pb.
+        path: of the saved_model.pb, or .pbtxt.
         tags: of the graph that is to be loaded; what others do, as those to train with, is never run.
 
     Raises:
         ServingError: names each op and where it stands.
     """
-    saved = protos.parse(protos.SavedModel, path.read_bytes())
+    saved = read_graph(path)
     found = [
         str(reach)
         for meta_graph in saved.meta_graphs

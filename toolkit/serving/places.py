@@ -9,10 +9,11 @@ from toolkit.core.artifact import MANIFEST, read_manifest
 from toolkit.core.store import versions
 from toolkit.errors import CatalogError
 from toolkit.serving.disk import versions_on_disk
-from toolkit.serving.servables import SAVED_MODEL, TFLITE_FILE
+from toolkit.serving.graph_files import SAVED_MODEL, TEXT
+from toolkit.serving.servables import TFLITE_FILE
 from toolkit.wire.messages import Keep, ModelConfig, VersionPolicy
 
-_SERVED_FILES = (MANIFEST, SAVED_MODEL, TFLITE_FILE)
+_SERVED_FILES = (MANIFEST, SAVED_MODEL, TEXT, TFLITE_FILE)
 
 
 @contextmanager

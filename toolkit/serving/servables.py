@@ -13,14 +13,14 @@ from toolkit.core.plugins import FORMATS, RUNTIMES, SERVE, Opening, Runtime
 from toolkit.core.runner import Runner
 from toolkit.core.tensors import Feed, Outputs, Signature
 from toolkit.errors import Fault, ServingError, ToolkitError, UnavailableError, WireError, nearest
+from toolkit.serving.graph_files import SAVED_MODEL, graph_file, read_graph
 from toolkit.serving.rows import rows_alone
 from toolkit.verifying.bundle import check_files
 from toolkit.wire import lifecycle_wording as wording
 from toolkit.wire.settings import BatchingParameters
-from toolkit.wire.signatures import ServedSignature, read_saved_model, write_signature
+from toolkit.wire.signatures import ServedSignature, tagged_signatures, write_signature
 from toolkit.wire.tflite_signatures import read_tflite
 
-SAVED_MODEL = "saved_model.pb"
 TFLITE_FILE = "model.tflite"
 BATCHING_FILE = "batching_params.pbtxt"
 
@@ -195,16 +195,17 @@ def load_servable(directory: Path, loading: Loading, *, allow_lossy: bool = Fals
         ServingError: there is nothing to load, in TensorFlow Serving's words.
         ToolkitError: a bundle whose artifact did not pass, or a file that its runtime refuses.
     """
+    saved = graph_file(directory)
     if (directory / MANIFEST).is_file():
         servable = _from_bundle(directory, loading, allow_lossy=allow_lossy)
-    elif (directory / TFLITE_FILE).is_file() and (loading.prefer_tflite or not (directory / SAVED_MODEL).is_file()):
+    elif (directory / TFLITE_FILE).is_file() and (loading.prefer_tflite or saved is None):
         if loading.runtime not in ("saved_model", "tflite"):
             raise wording.nothing_proven(str(directory), "model.tflite", loading.runtime)
         servable = _from_tflite(directory / TFLITE_FILE, loading)
-    elif (directory / SAVED_MODEL).is_file():
+    elif saved is not None:
         if loading.runtime != "saved_model":
             raise wording.nothing_proven(str(directory), "SavedModel", loading.runtime)
-        signatures = read_saved_model((directory / SAVED_MODEL).read_bytes(), loading.tags)
+        signatures = tagged_signatures(read_graph(saved), loading.tags)
         servable = _opened("saved_model", "saved_model", signatures, dict.fromkeys(signatures, directory), loading)
     else:
         raise wording.not_a_saved_model(str(directory))
@@ -231,8 +232,8 @@ def bundle_servable(
 ) -> OpenedServable:
     """One artifact of a bundle in one runtime."""
     paths = {name: directory / relative for name, relative in artifact.paths.items()}
-    signatures = _bundle_signatures(directory, manifest, list(paths), loading.tags)
-    servable = _opened(runtime, artifact.name, signatures, paths, loading)
+    known = _bundle_signatures(directory, manifest, loading.tags)
+    servable = _opened(runtime, artifact.name, {name: known[name] for name in paths}, paths, loading)
     servable.rows_alone = rows_alone(manifest, artifact)
     return servable
 
@@ -270,18 +271,15 @@ def _from_bundle(directory: Path, loading: Loading, *, allow_lossy: bool) -> Ope
     return bundle_servable(directory, manifest, found[0], loading.runtime, loading)
 
 
-def _bundle_signatures(
-    directory: Path, manifest: Manifest, names: Sequence[str], tags: Sequence[str]
-) -> dict[str, ServedSignature]:
+def _bundle_signatures(directory: Path, manifest: Manifest, tags: Sequence[str]) -> dict[str, ServedSignature]:
     # Every artifact of a bundle answers metadata alike: as its SavedModel does, where it has one.
     saved = next(
         (found for found in manifest.artifacts if found.files and FORMATS.load(found.name).opened_as == "saved_model"),
         None,
     )
     if saved is not None:
-        proven = read_saved_model((directory / saved.path / SAVED_MODEL).read_bytes(), tags)
-        return {name: proven[name] for name in names}
-    return {name: write_signature(name, manifest.signatures[name]) for name in names}
+        return tagged_signatures(read_graph(directory / saved.path / SAVED_MODEL), tags)
+    return {name: write_signature(name, signature) for name, signature in manifest.signatures.items()}
 
 
 def _from_tflite(path: Path, loading: Loading) -> OpenedServable:

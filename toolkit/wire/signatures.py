@@ -96,7 +96,12 @@ def read_saved_model(content: bytes, tags: Sequence[str] = SERVE) -> dict[str, S
         WireError: the bytes are no SavedModel, or none of its graphs has these tags and no other; then in
             TensorFlow's words.
     """
-    for graph in protos.parse(protos.SavedModel, content).meta_graphs:
+    return tagged_signatures(protos.parse(protos.SavedModel, content), tags)
+
+
+def tagged_signatures(saved: Message, tags: Sequence[str]) -> dict[str, ServedSignature]:
+    """The signatures of a SavedModel's graph with these tags; raises as read_saved_model does."""
+    for graph in saved.meta_graphs:
         if set(graph.meta_info_def.tags) == set(tags):
             return read_signatures(graph.signature_def)
     raise WireError(
