@@ -37,7 +37,12 @@ class Held(HeldModel):
 def held(*_: object) -> HeldModel:
     """Loads at once; all that is asked waits for a line on stdin."""
     model = Held()
-    threading.Thread(target=lambda: (sys.stdin.readline(), model.gate.set()), daemon=True).start()
+
+    def wait() -> None:
+        sys.stdin.readline()
+        model.gate.set()
+
+    threading.Thread(target=wait, daemon=True).start()
     return model
 
 

@@ -186,9 +186,9 @@ def test_the_same_signal_twice_at_a_time_is_one_wish(monkeypatch: pytest.MonkeyP
 
     handlers: dict[int, Any] = {}
     now_s = [10.0]
-    monkeypatch.setattr(signals.signal, "signal", handlers.__setitem__)
-    monkeypatch.setattr(signals.time, "monotonic", lambda: now_s[0])
-    monkeypatch.setattr(signals.os, "_exit", end)
+    monkeypatch.setattr("toolkit.cli.signals.signal.signal", handlers.__setitem__)
+    monkeypatch.setattr("toolkit.cli.signals.time.monotonic", lambda: now_s[0])
+    monkeypatch.setattr("toolkit.cli.signals.os._exit", end)
     signals.end_on_signals()
     with pytest.raises(KeyboardInterrupt, match="SIGTERM"):
         handlers[signal.SIGTERM](signal.SIGTERM, None)

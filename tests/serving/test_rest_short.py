@@ -87,7 +87,7 @@ def fixed(headers: dict[str, str]) -> dict[str, str]:
 
 @pytest.mark.parametrize("cors", [False, True])
 def test_the_answer_is_the_pools_to_the_byte(cors: bool, together: list[int], tmp_path: Path) -> None:
-    flags = {"rest_api_enable_cors_support": cors}
+    flags: dict[str, Any] = {"rest_api_enable_cors_support": cors}
     with running(tmp_path, transport="public", **flags) as server, client(server) as one:
         pooled = one.ask()
         assert together == []
