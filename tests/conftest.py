@@ -8,22 +8,24 @@ from textwrap import dedent
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from toolkit.serving.core_listener import choose_polled_sockets
 
 if TYPE_CHECKING:
     from toolkit.building.isolate import Isolated
 
-# Two cores shared with everything else make single examples slow by chance; the timeout of the whole test stays.
-settings.register_profile("house", deadline=None)
-settings.load_profile("house")
+# Two cores shared with everything else make examples slow by chance; the timeout of the whole test stays.
+settings.register_profile("exploring", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# The usual run tries the same examples each time, so that it says of a change what it said before; --all explores.
+settings.register_profile("usual", settings.get_profile("exploring"), derandomize=True)
 # As `tfx-export serve` does it, and before any test loads grpcio.
 choose_polled_sockets()
 
 
-def pytest_configure() -> None:
-    """A script may have put these tests in the background: SIGINT is ignored there, and in all that they start."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Chooses the examples; a script may have put these tests in the background, where SIGINT is ignored by all."""
+    settings.load_profile("usual" if "not long" in config.option.markexpr else "exploring")
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
