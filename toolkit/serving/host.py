@@ -110,8 +110,7 @@ class Host:
             failures = self.library.wait_until_settled(names)
             if failures:
                 raise lifecycle_wording.not_available(failures, start=True)
-        else:
-            self.library.wait_until_attempted(names)
+        self.library.wait_until_attempted(names)
 
     def ready(self) -> Ready:
         """Ports and models as they are now."""
