@@ -118,6 +118,13 @@ def test_the_cold_start_of_a_served_path_is_the_client_s_and_says_so() -> None:
     assert table_of(local, "cold").notes == ()
 
 
+def test_what_batch_sizes_have_in_common_is_told() -> None:
+    sizes = [measurement("eager", 4 * MS, batch_size=size) for size in (1, 32)]
+    said = "cold start, break-even and memory: of processes called with batch 1 first, then with 32"
+    assert all(said in table_of(report(sizes), f"batch {size},").notes for size in (1, 32))
+    assert not any("first, then" in note for table in tables_of(report(sizes[:1])) for note in table.notes)
+
+
 def test_device_and_server_of_a_run_are_told() -> None:
     notes = tables_of(asked(three_paths(), device="GPU:0", server="there:8500"))[0].notes
     assert "TensorFlow's paths ran on GPU:0, copies to it and back counted" in notes

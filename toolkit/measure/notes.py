@@ -32,7 +32,7 @@ def speed_notes(report: Report, rows: Sequence[Measurement]) -> tuple[str, ...]:
     standings = ((found.key.path, *standing(report, found)) for found in rows)
     notes += [f"{path} {word}: {why}" for path, word, why in standings if why and word != UNMEASURED]
     notes += [f"{found.key.path}: {found.caveat}" for found in rows if found.caveat]
-    return (*notes, *_samples(report, rows), *_settings(report, rows), *served_notes(rows))
+    return (*notes, *_samples(report, rows), *_settings(report, rows), *_shared(report, rows), *served_notes(rows))
 
 
 def _samples(report: Report, rows: Sequence[Measurement]) -> list[str]:
@@ -63,6 +63,16 @@ def _settings(report: Report, rows: Sequence[Measurement]) -> list[str]:
         paths = _served(rows)
         notes += [f"{', '.join(paths)}: answered by the server at {server}"] if paths else []
     return notes
+
+
+def _shared(report: Report, rows: Sequence[Measurement]) -> list[str]:
+    """One process measures a path at all its batch sizes, so that these have some figures in common."""
+    model = rows[0].key.model
+    first, *others = dict.fromkeys(found.key.batch_size for found in report.measurements if found.key.model == model)
+    if not others or not any(found.cold_s for found in rows):
+        return []
+    later = ", ".join(map(str, others))
+    return [f"cold start, break-even and memory: of processes called with batch {first} first, then with {later}"]
 
 
 def served_notes(rows: Sequence[Measurement]) -> tuple[str, ...]:
