@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 # Two cores shared with everything else make examples slow by chance; the timeout of the whole test stays.
 settings.register_profile("exploring", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 # The usual run tries the same examples each time, so that it says of a change what it said before; --all explores.
-settings.register_profile("usual", settings.get_profile("exploring"), derandomize=True)
+settings.register_profile("usual", settings.get_profile("exploring"), derandomize=True, max_examples=50)
 # As `tfx-export serve` does it, and before any test loads grpcio.
 choose_polled_sockets()
 
