@@ -11,7 +11,7 @@ from toolkit.cli.main import run
 from toolkit.errors import BenchError
 from toolkit.measure.comparing import compare_reports
 from toolkit.measure.measurement import Measurement
-from toolkit.measure.plan import EFFORTS
+from toolkit.measure.plan import EFFORTS, Threads
 from toolkit.measure.report import Report
 
 
@@ -118,6 +118,32 @@ def test_another_signature_is_another_thing() -> None:
 def test_what_an_older_report_does_not_say_counts_as_like() -> None:
     found = compare_reports(with_settings(None), with_settings("classify", **PLAIN | {"device": "GPU:0"}))
     assert {change.verdict for change in found.changes} == {"no difference"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "lost"),
+    [
+        ({"paths": []}, True),
+        ({"paths": ["graph", "onnx"]}, True),
+        ({"paths": ["onnx"]}, False),
+        ({"batch_sizes": [1]}, True),
+        ({"batch_sizes": [32]}, False),
+    ],
+)
+def test_what_the_new_run_was_not_asked_for_is_not_lost(settings: dict[str, object], lost: bool) -> None:
+    new = report([EAGER])
+    found = compare_reports(report([EAGER, GRAPH]), replace(new, settings={**new.settings, **settings}))
+    change = next(change for change in found.changes if change.key.path == "graph")
+    assert change.note == ("not in the new report" if lost else "not asked for in the new report")
+    assert (change.verdict, found.refusal(0.05) is not None) == (("lost", True) if lost else ("unknown", False))
+
+
+def test_another_thread_setting_or_model_is_not_lost() -> None:
+    more = replace(GRAPH, key=replace(GRAPH.key, threads=Threads(1, 1)))
+    other = replace(GRAPH, key=replace(GRAPH.key, model="cnn"))
+    found = compare_reports(report([EAGER, more, other]), report([EAGER]))
+    assert [change.note for change in found.changes] == ["", *["not asked for in the new report"] * 2]
+    assert found.refusal(0.05) is None
 
 
 def test_another_effort_is_only_said() -> None:

@@ -8,7 +8,8 @@ import numpy as np
 
 from toolkit.errors import BenchError, DeployError
 from toolkit.measure.machine import changed, unlike
-from toolkit.measure.measurement import Key, Measurement, Status
+from toolkit.measure.measurement import Key, Status
+from toolkit.measure.plan import BASELINE
 from toolkit.measure.report import Report, unlike_settings
 from toolkit.measure.statistics import Interval, Processes, Rounds, ratio_of_runs, verdict
 
@@ -45,6 +46,7 @@ class Side:
     Args:
         gap: why it has no figure to compare; empty where it has one.
         wrong: whether that is because its answers are wrong.
+        asked: whether the report was to have a figure of it.
         doubt: what speaks against the figure that it has.
         rounds: of call times.
         processes: which process took each round; empty where one took them all.
@@ -52,6 +54,7 @@ class Side:
 
     gap: str = ""
     wrong: bool = False
+    asked: bool = True
     doubt: str = ""
     rounds: Rounds = ()
     processes: Processes = ()
@@ -130,7 +133,7 @@ def judged(key: RowKey, base: Side, new: Side, of: Callable[[Any], Any] = np.med
     if new.wrong:
         return Change(key, None, new.gap, WRONG)
     if new.gap:
-        return Change(key, None, new.gap, "" if base.gap else LOST)
+        return Change(key, None, new.gap, LOST if new.asked and not base.gap else "")
     if base.gap:
         return Change(key, None, base.gap)
     doubts = "; ".join(side.doubt for side in (base, new) if side.doubt)
@@ -187,16 +190,29 @@ def compare_reports(base: Report, new: Report) -> Comparison:
 
 
 def _change(key: Key, base: Report, new: Report, apart: list[str]) -> Change:
-    one, other = (_side(name, report, report.find(key)) for name, report in (("base", base), ("new", new)))
+    one, other = (_side(name, report, key) for name, report in (("base", base), ("new", new)))
     found = judged(key, one, other)
     return Change(key, None, "; ".join(apart), UNLIKE) if apart and found.speedup else found
 
 
-def _side(name: str, report: Report, row: Measurement | None) -> Side:
+def _side(name: str, report: Report, key: Key) -> Side:
+    row = report.find(key)
     if row is None:
-        return missing(name)
+        return missing(name) if _asked(report, key) else Side(f"not asked for in the {name} report", asked=False)
     found = side(name, row.status(report.effort), row.rounds if row.timed else None)
     return found if found.gap else replace(found, processes=row.computing_processes)
+
+
+def _asked(report: Report, key: Key) -> bool:
+    """Whether the options of its run ask for such a row: who measures some paths only has not lost the others."""
+    paths, sizes = (report.settings.get(name) for name in ("paths", "batch_sizes"))
+    rows = [found.key for found in report.measurements]
+    return (
+        key.model in {row.model for row in rows}
+        and key.threads in {row.threads for row in rows if row.model == key.model}
+        and (not paths or key.path in (*paths, BASELINE))
+        and (not sizes or key.batch_size in sizes)
+    )
 
 
 def _efforts(base: Report, new: Report) -> list[str]:
