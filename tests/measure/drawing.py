@@ -7,7 +7,11 @@ import subprocess
 import zlib
 from pathlib import Path
 
+import pytest
+
 CHROMIUM = shutil.which("chromium")
+# scripts/test.sh installs it, or ends; who runs pytest alone may be without.
+BROWSER = pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed")
 # As root in a container; everything that would look for a network is off.
 FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync"),

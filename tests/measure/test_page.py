@@ -1,7 +1,6 @@
 """The page is one file that asks nobody for anything, and a real browser draws it without an error."""
 
 import re
-import shutil
 from array import array
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from tests.measure.drawing import draw
+from tests.measure.drawing import BROWSER, draw
 from tests.measure.reports import MS, measurement, report, three_paths
 from toolkit.measure import charts
 from toolkit.measure.page import page
@@ -172,7 +171,6 @@ def test_the_page_of_a_large_report_stays_small() -> None:
     assert len(text.encode()) < 6_000_000
 
 
-BROWSER = pytest.mark.skipif(shutil.which("chromium") is None, reason="Debian's chromium is not installed")
 LIGHT, DARK = (0xFF, 0xFF, 0xFF), (0x14, 0x17, 0x1C)
 
 

@@ -121,7 +121,13 @@ class Lane:
                 rounds=() if self.absent or row.absent else tuple(row.rounds),
                 phases_ns=row.phases,
                 peak_bytes=self.peak_bytes,
-                processes=tuple(map(list(dict.fromkeys(row.processes)).index, row.processes)),
+                processes=_numbered(row.processes),
             )
             for row in self.rows
         ]
+
+
+def _numbered(processes: list[int]) -> tuple[int, ...]:
+    """Process ids as numbers from 0, in the order in which they came."""
+    numbers = {process: number for number, process in enumerate(dict.fromkeys(processes))}
+    return tuple(numbers[process] for process in processes)

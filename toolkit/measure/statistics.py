@@ -107,8 +107,7 @@ def ratio(baseline: Rounds, candidate: Rounds, processes: tuple[Processes, Proce
     taken = [_labels(found, places) for found in processes]
     # Processes of one path stand beside several of the other: there are as many independent blocks as it has.
     fewest = min(taken, key=lambda labels: len(np.unique(labels)))
-    off = math.hypot(*(_allowance(labels) for labels in taken)) if _allowance(fewest) else 0.0
-    return _from_logs(float(_centre(logs)), math.hypot(_spread_over(logs, fewest), off))
+    return _from_logs(float(_centre(logs)), math.hypot(_spread_over(logs, fewest), *map(_allowance, taken)))
 
 
 def ratio_within(baseline: Rounds, candidate: Rounds) -> float:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from toolkit.serving.callers import Caller
 from toolkit.serving.engine import Engine
@@ -28,31 +29,38 @@ class MethodCall:
     model: str = ""
 
 
-def _classify(call: MethodCall) -> bytes:
+def _run(
+    call: MethodCall,
+    decode: Callable[[bytes], Any],
+    run: Callable[[Any, Timing], Any],
+    encode: Callable[[Any], bytes],
+    model_of: Callable[[Any], str] = lambda request: str(request.target.model),
+) -> bytes:
+    """Answers a method that runs a model, each phase timed."""
     with call.timing.phase("parse"):
-        request = rpc_examples.decode_classify_request(call.body)
-    call.model = request.target.model
-    response = call.engine.classify(request, call.timing)
+        request = decode(call.body)
+    call.model = model_of(request)
+    response = run(request, call.timing)
     with call.timing.phase("encode"):
-        return rpc_examples.encode_classify_response(response)
+        return encode(response)
+
+
+def _classify(call: MethodCall) -> bytes:
+    return _run(call, rpc_examples.decode_classify_request, call.engine.classify, rpc_examples.encode_classify_response)
 
 
 def _regress(call: MethodCall) -> bytes:
-    with call.timing.phase("parse"):
-        request = rpc_examples.decode_regress_request(call.body)
-    call.model = request.target.model
-    response = call.engine.regress(request, call.timing)
-    with call.timing.phase("encode"):
-        return rpc_examples.encode_regress_response(response)
+    return _run(call, rpc_examples.decode_regress_request, call.engine.regress, rpc_examples.encode_regress_response)
 
 
 def _multi(call: MethodCall) -> bytes:
-    with call.timing.phase("parse"):
-        request: MultiRequest = rpc_examples.decode_multi_request(call.body)
-    call.model = request.tasks[0].target.model if request.tasks else ""
-    response = call.engine.multi_inference(request, call.timing)
-    with call.timing.phase("encode"):
-        return rpc_examples.encode_multi_response(response)
+    def first(request: MultiRequest) -> str:
+        return request.tasks[0].target.model if request.tasks else ""
+
+    engine = call.engine
+    return _run(
+        call, rpc_examples.decode_multi_request, engine.multi_inference, rpc_examples.encode_multi_response, first
+    )
 
 
 def _metadata(call: MethodCall) -> bytes:

@@ -3,7 +3,8 @@
 The order of the checks is TensorFlow Serving's, since a request with two faults is answered for the first.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -25,40 +26,31 @@ _INPUTS = "inputs"
 _CLASSES = "classes"
 _SCORES = "scores"
 _OUTPUTS = "outputs"
+# A signature, and whether its method must be the right one, to the outputs that are asked for.
+OutputsOf = Callable[[ServedSignature, bool], tuple[str, ...]]
 
 
-def plan_classify(
+def plan_examples(
     signatures: Mapping[str, ServedSignature],
     request: ExamplesRequest,
     *,
+    outputs_of: OutputsOf,
     check_method: bool = False,
     check: Check = no_check,
 ) -> Plan:
-    """What Classify has to run.
+    """What Classify or Regress has to run, each by its own rule for the outputs of a signature.
 
     Raises:
         ServingError: the request or the signature does not fit; in the server's words.
     """
-    signature = _examples_signature(signatures, request.target)
-    outputs = _classify_outputs(signature, check_method=check_method)
-    return _checked(Plan(signature, _examples_feed(request.examples), outputs), check)
-
-
-def plan_regress(
-    signatures: Mapping[str, ServedSignature],
-    request: ExamplesRequest,
-    *,
-    check_method: bool = False,
-    check: Check = no_check,
-) -> Plan:
-    """What Regress has to run.
-
-    Raises:
-        ServingError: the request or the signature does not fit; in the server's words.
-    """
-    signature = _examples_signature(signatures, request.target)
-    outputs = _regress_outputs(signature, check_method=check_method)
-    return _checked(Plan(signature, _examples_feed(request.examples), outputs), check)
+    name = request.target.signature_name
+    if name not in signatures:
+        raise wording.examples_signature_missing(name)
+    outputs = outputs_of(signatures[name], check_method)
+    plan = Plan(signatures[name], _examples_feed(request.examples), outputs)
+    check(plan)
+    check_dtypes(plan)
+    return plan
 
 
 def plan_multi(
@@ -72,7 +64,6 @@ def plan_multi(
     Raises:
         ServingError: a task or its signature does not fit; in the server's words.
     """
-    checks = {CLASSIFY_METHOD: _classify_outputs, REGRESS_METHOD: _regress_outputs}
     chosen: dict[str, tuple[str, ...]] = {}
     for task in request.tasks:
         name = task.target.signature_name
@@ -84,22 +75,16 @@ def plan_multi(
             raise wording.task_twice(name)
         if name not in signatures:
             raise wording.task_signature_missing(name)
-        if task.method not in checks:
+        if task.method not in _OUTPUTS_OF:
             raise wording.unsupported_method(task.method)
-        chosen[name] = checks[task.method](signatures[name], check_method=check_method)
+        chosen[name] = _OUTPUTS_OF[task.method](signatures[name], check_method)
     feed = _examples_feed(request.examples)
     found = tuple(Plan(signatures[name], feed, outputs) for name, outputs in chosen.items())
     check_dtypes(*found)
     return found
 
 
-def _examples_signature(signatures: Mapping[str, ServedSignature], target: Target) -> ServedSignature:
-    if target.signature_name not in signatures:
-        raise wording.examples_signature_missing(target.signature_name)
-    return signatures[target.signature_name]
-
-
-def _classify_outputs(signature: ServedSignature, *, check_method: bool) -> tuple[str, ...]:
+def _classify_outputs(signature: ServedSignature, check_method: bool) -> tuple[str, ...]:
     if check_method and signature.method != CLASSIFY_METHOD:
         raise wording.wrong_method(CLASSIFY_METHOD, "classification", signature.method)
     if len(signature.inputs) != 1:
@@ -116,7 +101,7 @@ def _classify_outputs(signature: ServedSignature, *, check_method: bool) -> tupl
     return found
 
 
-def _regress_outputs(signature: ServedSignature, *, check_method: bool) -> tuple[str, ...]:
+def _regress_outputs(signature: ServedSignature, check_method: bool) -> tuple[str, ...]:
     if check_method and signature.method != REGRESS_METHOD:
         raise wording.wrong_method(REGRESS_METHOD, "regression", signature.method)
     if len(signature.inputs) != 1:
@@ -141,10 +126,9 @@ def _examples_feed(examples: tuple[bytes, ...]) -> dict[str, Array]:
     return {_INPUTS: array}
 
 
-def _checked(plan: Plan, check: Check) -> Plan:
-    check(plan)
-    check_dtypes(plan)
-    return plan
+plan_classify = partial(plan_examples, outputs_of=_classify_outputs)
+plan_regress = partial(plan_examples, outputs_of=_regress_outputs)
+_OUTPUTS_OF: Mapping[str, OutputsOf] = {CLASSIFY_METHOD: _classify_outputs, REGRESS_METHOD: _regress_outputs}
 
 
 def classification(plan: Plan, target: Target, outputs: Outputs) -> ClassifyResponse:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import tensorflow as tf
 
-from tests.measure.drawing import CHROMIUM, FLAGS, draw
+from tests.measure.drawing import BROWSER, CHROMIUM, FLAGS, draw
 from toolkit.insight.tracing.picture import drawing, page
 
 
@@ -65,7 +65,7 @@ def test_no_text_of_a_model_ends_the_script() -> None:
     assert "<title>&lt;/script&gt;&lt;b&gt;: the graph</title>" in text
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed")
+@BROWSER
 @pytest.mark.parametrize(("layers", "face"), [(1, "light"), (600, "dark")])
 def test_a_browser_draws_it_offline(tmp_path: Path, layers: int, face: str) -> None:
     graph = drawing(deep(layers))
@@ -73,7 +73,7 @@ def test_a_browser_draws_it_offline(tmp_path: Path, layers: int, face: str) -> N
     draw(page("deep", {"serving_default": graph}), tmp_path, face)
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="Debian's chromium is not installed")
+@BROWSER
 def test_three_thousand_ops_are_folded_into_layers_with_lines(tmp_path: Path) -> None:
     assert CHROMIUM is not None
     file = tmp_path / "graph.html"

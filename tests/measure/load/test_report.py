@@ -3,7 +3,6 @@
 import base64
 import json
 import re
-import shutil
 from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
@@ -13,7 +12,7 @@ import pytest
 from hdrh.histogram import HdrHistogram
 from hdrh.log import HistogramLogReader
 
-from tests.measure.drawing import draw
+from tests.measure.drawing import BROWSER, draw
 from tests.measure.load.reports import report, two_loads
 from tests.measure.load.world import MS, point
 from tests.measure.reports import three_paths
@@ -143,7 +142,7 @@ def test_a_page_of_nothing_is_a_page_still() -> None:
     assert "nobody there" in page(report(nothing))
 
 
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="Debian's chromium is not installed")
+@BROWSER
 @pytest.mark.parametrize("face", ["light", "dark"])
 def test_a_browser_draws_the_page_without_an_error(tmp_path: Path, face: str) -> None:
     draw(page(report(*two_loads().points, happened())), tmp_path, face)
